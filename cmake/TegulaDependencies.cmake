@@ -1,0 +1,27 @@
+# Third parties. They are private to the rooms that use them: nothing here reaches a public header or a consumer.
+
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(CLI11 REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(hwloc REQUIRED IMPORTED_TARGET hwloc)
+# pkg-config for these two: their CMake packages also ask for what only their other parts need (libssl, curl, C).
+pkg_check_modules(prometheus REQUIRED IMPORTED_TARGET prometheus-cpp-core)
+pkg_check_modules(capnp REQUIRED IMPORTED_TARGET capnp)
+find_program(TEGULA_CAPNP capnp REQUIRED)
+find_program(TEGULA_CAPNPC_CXX capnpc-c++ REQUIRED)
+mark_as_advanced(TEGULA_CAPNP TEGULA_CAPNPC_CXX)
+pkg_check_modules(cpp-httplib REQUIRED IMPORTED_TARGET cpp-httplib)
+
+find_path(TEGULA_ASIO_INCLUDE_DIR asio.hpp REQUIRED)
+mark_as_advanced(TEGULA_ASIO_INCLUDE_DIR)
+add_library(tegula_asio INTERFACE)
+target_include_directories(tegula_asio SYSTEM INTERFACE ${TEGULA_ASIO_INCLUDE_DIR})
+target_compile_definitions(tegula_asio INTERFACE ASIO_STANDALONE ASIO_NO_DEPRECATED)
+target_link_libraries(tegula_asio INTERFACE Threads::Threads)

@@ -1,0 +1,30 @@
+# tegula_room(<name> [PATHS <folder or file>...] [EXCLUDE <regex>...] [PUBLIC <lib>...] [PRIVATE <lib>...])
+#
+# One static library per room, of every .cc file under PATHS (default: the current folder). EXCLUDE holds regular
+# expressions on paths relative to the current folder. A room without sources becomes an interface library, so that
+# it can be linked all the same. The rooms that have sources are collected in the global property TEGULA_ROOMS.
+function(tegula_room name)
+  cmake_parse_arguments(PARSE_ARGV 1 room "" "" "PATHS;EXCLUDE;PUBLIC;PRIVATE;SOURCES")
+  if(NOT room_PATHS)
+    set(room_PATHS .)
+  endif()
+  set(sources ${room_SOURCES})
+  foreach(path IN LISTS room_PATHS)
+    file(GLOB_RECURSE found CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} ${path}/*.cc)
+    list(APPEND sources ${found})
+  endforeach()
+  foreach(regex IN LISTS room_EXCLUDE)
+    list(FILTER sources EXCLUDE REGEX ${regex})
+  endforeach()
+
+  if(sources)
+    add_library(${name} STATIC ${sources})
+    target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
+    target_link_libraries(${name} PUBLIC tegula_options ${room_PUBLIC} PRIVATE ${room_PRIVATE})
+    set_property(GLOBAL APPEND PROPERTY TEGULA_ROOMS ${name})
+  else()
+    add_library(${name} INTERFACE)
+    target_include_directories(${name} INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
+    target_link_libraries(${name} INTERFACE tegula_options ${room_PUBLIC} ${room_PRIVATE})
+  endif()
+endfunction()
