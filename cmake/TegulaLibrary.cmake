@@ -20,7 +20,7 @@ if(rooms)
   add_library(tegula::tegula ALIAS tegula)
   set_target_properties(tegula PROPERTIES
     VERSION ${PROJECT_VERSION}
-    SOVERSION ${PROJECT_VERSION_MAJOR}
+    SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}
     LINKER_LANGUAGE CXX
     LINK_DEPENDS ${export_script})
   target_compile_features(tegula INTERFACE cxx_std_20)
