@@ -1,0 +1,49 @@
+// An event loop: one thread runs everything posted to it, so what lives on a loop needs no lock. The core of a process, its connections and
+// timers live on one loop. Thin wrapper over asio::io_context, which stays out of this header.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace tegula {
+
+class EventLoop {
+ public:
+  EventLoop();
+  ~EventLoop();  // stops and joins the thread if start() was used
+  EventLoop(const EventLoop&) = delete;
+  EventLoop& operator=(const EventLoop&) = delete;
+
+  void run();                      // on the calling thread, until stop()
+  void start(std::string name);    // on a thread of its own with all signals blocked; the library installs no signal handlers
+  void stop();                     // from any thread; run() returns after the handler that runs now
+  void join();                     // waits for the thread of start()
+  bool in_loop() const;            // is the calling thread the loop's?
+
+  // From any thread: run `work` on the loop, in order of posting, never inside this call.
+  void post(std::function<void()> work);
+  // On the loop: run `work` once, after everything that is ready now. The hook for batching: whatever this turn queued is flushed in one go.
+  void at_end_of_turn(std::function<void()> work);
+  // Runs `work` on the loop and waits for it (directly when called on the loop); exceptions come back to the caller.
+  void run_and_wait(const std::function<void()>& work);
+
+  // A one-shot timer, cancelled when its handle is destroyed. On the loop only.
+  class Timer {
+   public:
+    virtual ~Timer() = default;
+  };
+  [[nodiscard]] std::unique_ptr<Timer> after(std::chrono::nanoseconds delay, std::function<void()> work);
+
+  // Runs `handler(signal)` on the loop when the process gets one of SIGINT, SIGTERM. For daemons only.
+  void on_termination_signal(std::function<void(int)> handler);
+
+  struct Impl;
+  Impl& impl() { return *impl_; }  // for comm/ only
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tegula

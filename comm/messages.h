@@ -1,0 +1,252 @@
+// Every message that processes exchange, as plain values. comm/protocol.capnp is the wire form and the protocol's specification; comm/codec.h
+// turns one into the other; inproc:// passes these objects as they are. All task names are valid within one scheduler incarnation, which the
+// handshake fixes for the connection's life: a peer of another incarnation is refused, so messages need not repeat it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "src/buffer.h"
+#include "src/chunk.h"
+#include "src/graph.h"
+#include "src/ids.h"
+#include "tegula/error.h"
+
+namespace tegula::msg {
+
+using LayerPtr = std::shared_ptr<const Layer>;
+
+// ---- worker -> scheduler ------------------------------------------------------------------------------------------------------------------
+struct RegisterWorker {
+  std::string name;          // unique among live workers; the scheduler refuses a second one
+  std::string address;       // where peers and clients fetch from: "tcp://10.0.0.2:40123"
+  std::string host;
+  std::uint64_t pid = 0;
+  std::uint32_t threads = 0;
+  std::uint64_t memory_limit = 0;  // bytes; 0: none
+  std::string kernel_level;        // "v4"
+  std::vector<std::string> kernels;  // names, sorted
+  std::uint64_t slots_granted = 0; // the first grant
+};
+struct TaskFinished {
+  AttemptId attempt{};
+  TaskId task{};
+  std::vector<std::uint64_t> nbytes;  // one per output
+  std::uint64_t compute_ns = 0;       // time in the kernel
+};
+struct TaskFailed {
+  AttemptId attempt{};
+  TaskId task{};
+  ErrorInfo error;
+};
+// The attempt did not and will not start on this worker; it comes back. The answer to Retract when it had not started, or on the worker's own
+// account (inputs that no holder could give are listed, each with the holder that lacked it).
+struct TaskReturned {
+  AttemptId attempt{};
+  TaskId task{};
+  struct Missing {
+    ResultId result;
+    WorkerId holder{};
+  };
+  std::vector<Missing> missing;
+};
+// The worker holds copies now (fetched as inputs), or no longer does.
+struct ReplicasAdded {
+  std::vector<ResultId> results;
+};
+struct ReplicasDropped {
+  std::vector<ResultId> results;
+};
+// Slot credit, cumulative since registration (DESIGN D8): the scheduler may have bound at most this many attempts in all.
+struct GrantSlots {
+  std::uint64_t slots_granted = 0;
+};
+struct WorkerHeartbeat {
+  std::uint64_t attempts_hash = 0;   // xor of mix(attempt) over the attempts this worker holds (assigned and not yet answered)
+  std::uint64_t sent = 0;            // how many attempt answers (finished, failed, returned) this worker has sent, and
+  std::uint64_t received = 0;        // how many assignments it has received: what the hash speaks of
+  std::uint64_t managed_bytes = 0;   // in the store
+  std::uint64_t reserved_bytes = 0;  // for running tasks
+  std::uint64_t rss_bytes = 0;
+  std::uint64_t bytes_in = 0, bytes_out = 0;  // of results, to and from peers and clients, since start
+  std::uint64_t tasks_done = 0;
+  std::uint32_t executing = 0, ready = 0, waiting = 0;
+};
+struct WorkerLeaving {  // orderly: nothing more will be executed; what it held is gone when the connection closes
+  std::string reason;
+};
+
+// ---- scheduler -> worker ------------------------------------------------------------------------------------------------------------------
+struct WorkerRegistered {
+  WorkerId worker{};
+  std::uint64_t heartbeat_interval_ms = 0;
+};
+struct WorkerRefused {
+  std::string reason;
+};
+// Precedes the first assignment of the layer's tasks on this connection. Input rules name layers by LayerId.
+struct DefineLayer {
+  LayerId layer{};
+  LayerPtr description;
+};
+struct ForgetLayer {
+  LayerId layer{};
+};
+// Where workers listen; precedes the first message that names the worker on this connection.
+struct WorkerAddress {
+  WorkerId worker{};
+  std::string address;
+};
+struct Assign {
+  AttemptId attempt{};
+  TaskId task{};
+  std::int64_t priority = 0;  // smaller first
+  // Holders of inputs that this worker lacks, as far as the scheduler knows: flat, in the order of for_each_producer over the rules.
+  struct Holder {
+    ResultId result;
+    WorkerId worker{};
+  };
+  std::vector<Holder> holders;
+};
+// Asks for an attempt back. Answered by TaskReturned when it had not started; otherwise the worker lets it finish (abandoned: the result is
+// not kept) and answers TaskReturned then.
+struct Retract {
+  AttemptId attempt{};
+  TaskId task{};
+};
+struct FreeResults {
+  std::vector<ResultId> results;
+};
+struct Shutdown {
+  std::string reason;
+};
+
+// ---- client -> scheduler ------------------------------------------------------------------------------------------------------------------
+// First message of a client connection. session 0: a new session; else re-attach (within the grace) with the secret it was given.
+struct AttachClient {
+  std::uint64_t session = 0;
+  std::uint64_t secret = 0;
+  std::string name;
+};
+struct WantRange {  // outputs of tasks [begin, end) of a layer of this session
+  LayerNumber layer = 0;
+  std::uint16_t output = 0;
+  std::uint32_t begin = 0, end = 0;
+};
+// Layers are numbered by the client, ascending over the session; input rules name earlier numbers of the session. Each want counts one for this
+// client; ReleaseWants takes one back. Messages of a session that change it carry a sequence number from 1: after a re-attach the client
+// repeats those not yet acknowledged, and the scheduler skips those it has had.
+struct Submit {
+  std::uint64_t sequence = 0;
+  LayerNumber first_layer = 0;     // the number of layers[0]; the rest follow
+  std::vector<LayerPtr> layers;
+  std::vector<WantRange> wants;
+};
+struct ReleaseWants {
+  std::uint64_t sequence = 0;
+  std::vector<WantRange> wants;
+};
+// The client will name these layers no more.
+struct ForgetLayers {
+  std::uint64_t sequence = 0;
+  std::vector<LayerNumber> layers;
+};
+// Wanted results that are not finished end as cancelled; their wants stay counted until released.
+struct CancelWants {
+  std::uint64_t sequence = 0;
+  std::vector<WantRange> wants;
+};
+struct CloseClient {};
+struct QueryStatus {
+  std::uint64_t request = 0;
+};
+// Asks for Progress messages (about ten a second while something changes); interval 0 ends them.
+struct SubscribeProgress {
+  std::uint32_t interval_ms = 0;
+};
+
+// ---- scheduler -> client ------------------------------------------------------------------------------------------------------------------
+struct ClientAttached {
+  std::uint64_t session = 0;
+  std::uint64_t secret = 0;
+  std::uint64_t last_sequence = 0;  // the last one applied; earlier ones need no repetition
+};
+struct SubmitAccepted {  // acknowledges the sequence numbers up to this one
+  std::uint64_t sequence = 0;
+};
+struct SubmitRefused {  // nothing of that submission was taken
+  std::uint64_t sequence = 0;
+  ErrorInfo error;
+};
+struct ResultReady {
+  LayerNumber layer = 0;
+  std::uint16_t output = 0;
+  std::uint32_t index = 0;
+  ResultId result;       // the name to fetch it by
+  std::uint64_t nbytes = 0;
+  std::vector<WorkerId> holders;
+};
+struct ResultErred {
+  LayerNumber layer = 0;
+  std::uint16_t output = 0;
+  std::uint32_t index = 0;
+  ErrorInfo error;
+};
+struct ResultLost {  // was ready; its workers are gone and it is being computed again
+  LayerNumber layer = 0;
+  std::uint16_t output = 0;
+  std::uint32_t index = 0;
+};
+struct Progress {
+  std::uint64_t total = 0;   // tasks demanded by this client's unfinished wants and those done for them
+  std::uint64_t done = 0;
+  std::uint64_t executing = 0;
+  std::uint32_t workers = 0;
+  std::uint32_t threads = 0;
+};
+struct StatusReply {
+  std::uint64_t request = 0;
+  struct Worker {
+    WorkerId worker{};
+    std::string name, address, host, kernel_level;
+    std::uint64_t pid = 0;
+    std::uint32_t threads = 0;
+    std::uint64_t memory_limit = 0;
+    std::uint64_t managed_bytes = 0, rss_bytes = 0, tasks_done = 0;
+    std::uint32_t processing = 0;
+  };
+  std::vector<Worker> workers;
+  std::uint64_t released = 0, waiting = 0, no_worker = 0, queued = 0, processing = 0, memory = 0, erred = 0;
+};
+
+// ---- data: worker or client -> worker, and back ----------------------------------------------------------------------------------------
+struct Fetch {
+  std::uint64_t request = 0;  // numbered by the asker
+  struct Item {
+    ResultId result;
+    Box box;  // empty: the whole chunk
+  };
+  std::vector<Item> items;
+};
+enum class FetchStatus : std::uint8_t { kOk = 0, kMissing = 1, kBusy = 2, kBadBox = 3 };
+struct FetchReply {
+  std::uint64_t request = 0;
+  struct Item {
+    FetchStatus status = FetchStatus::kOk;
+    Chunk chunk;  // kOk: C-contiguous; its bytes travel out of band, straight into memory of the receiver's allocator
+  };
+  std::vector<Item> items;  // as asked
+};
+
+using Message =
+    std::variant<RegisterWorker, TaskFinished, TaskFailed, TaskReturned, ReplicasAdded, ReplicasDropped, GrantSlots, WorkerHeartbeat,
+                 WorkerLeaving, WorkerRegistered, WorkerRefused, DefineLayer, ForgetLayer, WorkerAddress, Assign, Retract, FreeResults,
+                 Shutdown, AttachClient, Submit, ReleaseWants, ForgetLayers, CancelWants, CloseClient, QueryStatus, SubscribeProgress,
+                 ClientAttached, SubmitAccepted, SubmitRefused, ResultReady, ResultErred, ResultLost, Progress, StatusReply, Fetch, FetchReply>;
+
+std::string_view name_of(const Message& message);  // "TaskFinished", for logs
+
+}  // namespace tegula::msg
