@@ -64,6 +64,13 @@ struct ReplicasDropped {
 struct GrantSlots {
   std::uint64_t slots_granted = 0;
 };
+// The mixing function of the hash below.
+constexpr std::uint64_t mix(AttemptId attempt) {
+  std::uint64_t x = static_cast<std::uint64_t>(attempt) + 0x632BE59BD9B4E019ull;
+  x = (x ^ (x >> 31)) * 0xD1342543DE82EF95ull;
+  x = (x ^ (x >> 29)) * 0xAF251AF3B0F025B5ull;
+  return x ^ (x >> 32);
+}
 struct WorkerHeartbeat {
   std::uint64_t attempts_hash = 0;   // xor of mix(attempt) over the attempts this worker holds (assigned and not yet answered)
   std::uint64_t sent = 0;            // how many attempt answers (finished, failed, returned) this worker has sent, and
@@ -91,6 +98,7 @@ struct WorkerRefused {
 struct DefineLayer {
   LayerId layer{};
   LayerPtr description;
+  LayerHash hash;  // for the keys that a worker writes into its errors; it can't know the hashes of the layers this one reads
 };
 struct ForgetLayer {
   LayerId layer{};
