@@ -1,4 +1,5 @@
-// The client library's inside: what the array library (and other graph builders) use. Client in tegula/client.h is a handle on ClientImpl.
+// The client library's inside: what the array library (and other graph builders) use. Client in tegula/client.h is a
+// handle on ClientImpl.
 #pragma once
 
 #include <chrono>
@@ -15,7 +16,8 @@
 
 namespace tegula {
 
-// Layers in topological order: the input rules of layers[i] name, in `layer`, either an earlier entry (j < i) of this graph or, for values
+// Layers in topological order: the input rules of layers[i] name, in `layer`, either an earlier entry (j < i) of this
+// graph or, for values
 // >= kExternalLayer, external[layer - kExternalLayer]: a layer already in the session, kept alive by its handle.
 inline constexpr LayerNumber kExternalLayer = 0x80000000u;
 class LayerHandle;
@@ -24,7 +26,8 @@ struct Graph {
   std::vector<std::shared_ptr<LayerHandle>> external;
 };
 
-// A layer known to the scheduler in this client's session. Dropping the last handle tells the scheduler to forget it. Thread-safe.
+// A layer known to the scheduler in this client's session. Dropping the last handle tells the scheduler to forget it.
+// Thread-safe.
 class LayerHandle {
  public:
   virtual ~LayerHandle() = default;
@@ -34,8 +37,8 @@ class LayerHandle {
   virtual const std::shared_ptr<detail::ClientImpl>& client() const = 0;
 };
 
-// The wanted outputs of one layer: a block of futures, one per task, with one handle for all (a million chunks need no million objects).
-// Dropping the last handle releases the wants and so frees the results on the workers. Thread-safe.
+// The wanted outputs of one layer: a block of futures, one per task, with one handle for all (a million chunks need no
+// million objects). Dropping the last handle releases the wants and so frees the results on the workers. Thread-safe.
 class ResultSet {
  public:
   virtual ~ResultSet() = default;
@@ -43,13 +46,16 @@ class ResultSet {
   virtual std::uint16_t output() const = 0;
   virtual std::uint32_t size() const = 0;
   virtual FutureStatus status(std::uint32_t index) const = 0;
-  virtual FutureStatus status() const = 0;  // kError if any erred, else kCancelled if any, else kPending if any, else kFinished
-  // Waits until every task finished; throws the error of the first one that failed, CancelledError, ClosedError, or TimeoutError (nothing is lost).
+  // KError if any erred, else kCancelled if any, else kPending if any, else kFinished
+  virtual FutureStatus status() const = 0;
+  // Waits until every task finished; throws the error of the first one that failed, CancelledError, ClosedError, or
+  // TimeoutError (nothing is lost).
   virtual void wait(std::optional<std::chrono::nanoseconds> timeout = std::nullopt) const = 0;
-  // Waits for and fetches task outputs straight from the workers that hold them, several at a time with a bounded number of bytes in
-  // flight, calling `deliver` for each as it comes (any order, one call at a time, on the calling thread). A result lost meanwhile is
-  // waited for again. Throws as wait().
-  virtual void fetch(const std::vector<std::uint32_t>& indices, const std::function<void(std::uint32_t index, const Chunk&)>& deliver) const = 0;
+  // Waits for and fetches task outputs straight from the workers that hold them, several at a time with a bounded
+  // number of bytes in flight, calling `deliver` for each as it comes (any order, one call at a time, on the calling
+  // thread). A result lost meanwhile is waited for again. Throws as wait().
+  virtual void fetch(const std::vector<std::uint32_t>& indices,
+                     const std::function<void(std::uint32_t index, const Chunk&)>& deliver) const = 0;
   virtual void cancel() = 0;
   virtual std::uint64_t nbytes() const = 0;  // of finished results, as the workers reported
 };
@@ -63,8 +69,8 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
     std::uint32_t layer = 0;   // position in graph.layers, or kExternalLayer + i
     std::uint16_t output = 0;  // all tasks of the layer are wanted
   };
-  // Sends the graph and returns one ResultSet per want, once the scheduler has accepted it. Throws the refusal's error, ClosedError,
-  // ConnectionError.
+  // Sends the graph and returns one ResultSet per want, once the scheduler has accepted it. Throws the refusal's error,
+  // ClosedError, ConnectionError.
   virtual std::vector<std::shared_ptr<ResultSet>> submit(const Graph& graph, const std::vector<Want>& wants) = 0;
   virtual void close() = 0;
   virtual bool closed() const = 0;

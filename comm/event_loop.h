@@ -1,5 +1,5 @@
-// An event loop: one thread runs everything posted to it, so what lives on a loop needs no lock. The core of a process, its connections and
-// timers live on one loop. Thin wrapper over asio::io_context, which stays out of this header.
+// An event loop: one thread runs everything posted to it, so what lives on a loop needs no lock. The core of a process,
+// its connections and timers live on one loop. Thin wrapper over asio::io_context, which stays out of this header.
 #pragma once
 
 #include <chrono>
@@ -16,15 +16,17 @@ class EventLoop {
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
 
-  void run();                      // on the calling thread, until stop()
-  void start(std::string name);    // on a thread of its own with all signals blocked; the library installs no signal handlers
-  void stop();                     // from any thread; run() returns after the handler that runs now
-  void join();                     // waits for the thread of start()
-  bool in_loop() const;            // is the calling thread the loop's?
+  void run();  // on the calling thread, until stop()
+  // On a thread of its own with all signals blocked; the library installs no signal handlers
+  void start(std::string name);
+  void stop();           // from any thread; run() returns after the handler that runs now
+  void join();           // waits for the thread of start()
+  bool in_loop() const;  // is the calling thread the loop's?
 
   // From any thread: run `work` on the loop, in order of posting, never inside this call.
   void post(std::function<void()> work);
-  // On the loop: run `work` once, after everything that is ready now. The hook for batching: whatever this turn queued is flushed in one go.
+  // On the loop: run `work` once, after everything that is ready now. The hook for batching: whatever this turn queued
+  // is flushed in one go.
   void at_end_of_turn(std::function<void()> work);
   // Runs `work` on the loop and waits for it (directly when called on the loop); exceptions come back to the caller.
   void run_and_wait(const std::function<void()>& work);

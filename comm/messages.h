@@ -1,6 +1,7 @@
-// Every message that processes exchange, as plain values. comm/protocol.capnp is the wire form and the protocol's specification; comm/codec.h
-// turns one into the other; inproc:// passes these objects as they are. All task names are valid within one scheduler incarnation, which the
-// handshake fixes for the connection's life: a peer of another incarnation is refused, so messages need not repeat it.
+// Every message that processes exchange, as plain values. comm/protocol.capnp is the wire form and the protocol's
+// specification; comm/codec.h turns one into the other; inproc:// passes these objects as they are. All task names are
+// valid within one scheduler incarnation, which the handshake fixes for the connection's life: a peer of another
+// incarnation is refused, so messages need not repeat it.
 #pragma once
 
 #include <cstdint>
@@ -19,17 +20,17 @@ namespace tegula::msg {
 
 using LayerPtr = std::shared_ptr<const Layer>;
 
-// ---- worker -> scheduler ------------------------------------------------------------------------------------------------------------------
+// ---- worker -> scheduler ----
 struct RegisterWorker {
-  std::string name;          // unique among live workers; the scheduler refuses a second one
-  std::string address;       // where peers and clients fetch from: "tcp://10.0.0.2:40123"
+  std::string name;     // unique among live workers; the scheduler refuses a second one
+  std::string address;  // where peers and clients fetch from: "tcp://10.0.0.2:40123"
   std::string host;
   std::uint64_t pid = 0;
   std::uint32_t threads = 0;
-  std::uint64_t memory_limit = 0;  // bytes; 0: none
-  std::string kernel_level;        // "v4"
+  std::uint64_t memory_limit = 0;    // bytes; 0: none
+  std::string kernel_level;          // "v4"
   std::vector<std::string> kernels;  // names, sorted
-  std::uint64_t slots_granted = 0; // the first grant
+  std::uint64_t slots_granted = 0;   // the first grant
 };
 struct TaskFinished {
   AttemptId attempt{};
@@ -42,8 +43,8 @@ struct TaskFailed {
   TaskId task{};
   ErrorInfo error;
 };
-// The attempt did not and will not start on this worker; it comes back. The answer to Retract when it had not started, or on the worker's own
-// account (inputs that no holder could give are listed, each with the holder that lacked it).
+// The attempt did not and will not start on this worker; it comes back. The answer to Retract when it had not started,
+// or on the worker's own account (inputs that no holder could give are listed, each with the holder that lacked it).
 struct TaskReturned {
   AttemptId attempt{};
   TaskId task{};
@@ -60,7 +61,8 @@ struct ReplicasAdded {
 struct ReplicasDropped {
   std::vector<ResultId> results;
 };
-// Slot credit, cumulative since registration (DESIGN D8): the scheduler may have bound at most this many attempts in all.
+// Slot credit, cumulative since registration (DESIGN D8): the scheduler may have bound at most this many attempts in
+// all.
 struct GrantSlots {
   std::uint64_t slots_granted = 0;
 };
@@ -72,8 +74,9 @@ constexpr std::uint64_t mix(AttemptId attempt) {
   return x ^ (x >> 32);
 }
 struct WorkerHeartbeat {
-  std::uint64_t attempts_hash = 0;   // xor of mix(attempt) over the attempts this worker holds (assigned and not yet answered)
-  std::uint64_t sent = 0;            // how many attempt answers (finished, failed, returned) this worker has sent, and
+  std::uint64_t attempts_hash =
+      0;                   // xor of mix(attempt) over the attempts this worker holds (assigned and not yet answered)
+  std::uint64_t sent = 0;  // how many attempt answers (finished, failed, returned) this worker has sent, and
   std::uint64_t received = 0;        // how many assignments it has received: what the hash speaks of
   std::uint64_t managed_bytes = 0;   // in the store
   std::uint64_t reserved_bytes = 0;  // for running tasks
@@ -86,7 +89,7 @@ struct WorkerLeaving {  // orderly: nothing more will be executed; what it held 
   std::string reason;
 };
 
-// ---- scheduler -> worker ------------------------------------------------------------------------------------------------------------------
+// ---- scheduler -> worker ----
 struct WorkerRegistered {
   WorkerId worker{};
   std::uint64_t heartbeat_interval_ms = 0;
@@ -98,7 +101,8 @@ struct WorkerRefused {
 struct DefineLayer {
   LayerId layer{};
   LayerPtr description;
-  LayerHash hash;  // for the keys that a worker writes into its errors; it can't know the hashes of the layers this one reads
+  // For the keys that a worker writes into its errors; it can't know the hashes of the layers this one reads
+  LayerHash hash;
 };
 struct ForgetLayer {
   LayerId layer{};
@@ -112,15 +116,16 @@ struct Assign {
   AttemptId attempt{};
   TaskId task{};
   std::int64_t priority = 0;  // smaller first
-  // Holders of inputs that this worker lacks, as far as the scheduler knows: flat, in the order of for_each_producer over the rules.
+  // Holders of inputs that this worker lacks, as far as the scheduler knows: flat, in the order of for_each_producer
+  // over the rules.
   struct Holder {
     ResultId result;
     WorkerId worker{};
   };
   std::vector<Holder> holders;
 };
-// Asks for an attempt back. Answered by TaskReturned when it had not started; otherwise the worker lets it finish (abandoned: the result is
-// not kept) and answers TaskReturned then.
+// Asks for an attempt back. Answered by TaskReturned when it had not started; otherwise the worker lets it finish
+// (abandoned: the result is not kept) and answers TaskReturned then.
 struct Retract {
   AttemptId attempt{};
   TaskId task{};
@@ -132,8 +137,9 @@ struct Shutdown {
   std::string reason;
 };
 
-// ---- client -> scheduler ------------------------------------------------------------------------------------------------------------------
-// First message of a client connection. session 0: a new session; else re-attach (within the grace) with the secret it was given.
+// ---- client -> scheduler ----
+// First message of a client connection. session 0: a new session; else re-attach (within the grace) with the secret it
+// was given.
 struct AttachClient {
   std::uint64_t session = 0;
   std::uint64_t secret = 0;
@@ -144,12 +150,13 @@ struct WantRange {  // outputs of tasks [begin, end) of a layer of this session
   std::uint16_t output = 0;
   std::uint32_t begin = 0, end = 0;
 };
-// Layers are numbered by the client, ascending over the session; input rules name earlier numbers of the session. Each want counts one for this
-// client; ReleaseWants takes one back. Messages of a session that change it carry a sequence number from 1: after a re-attach the client
-// repeats those not yet acknowledged, and the scheduler skips those it has had.
+// Layers are numbered by the client, ascending over the session; input rules name earlier numbers of the session. Each
+// want counts one for this client; ReleaseWants takes one back. Messages of a session that change it carry a sequence
+// number from 1: after a re-attach the client repeats those not yet acknowledged, and the scheduler skips those it has
+// had.
 struct Submit {
   std::uint64_t sequence = 0;
-  LayerNumber first_layer = 0;     // the number of layers[0]; the rest follow
+  LayerNumber first_layer = 0;  // the number of layers[0]; the rest follow
   std::vector<LayerPtr> layers;
   std::vector<WantRange> wants;
 };
@@ -176,7 +183,7 @@ struct SubscribeProgress {
   std::uint32_t interval_ms = 0;
 };
 
-// ---- scheduler -> client ------------------------------------------------------------------------------------------------------------------
+// ---- scheduler -> client ----
 struct ClientAttached {
   std::uint64_t session = 0;
   std::uint64_t secret = 0;
@@ -193,7 +200,7 @@ struct ResultReady {
   LayerNumber layer = 0;
   std::uint16_t output = 0;
   std::uint32_t index = 0;
-  ResultId result;       // the name to fetch it by
+  ResultId result;  // the name to fetch it by
   std::uint64_t nbytes = 0;
   std::vector<WorkerId> holders;
 };
@@ -209,7 +216,7 @@ struct ResultLost {  // was ready; its workers are gone and it is being computed
   std::uint32_t index = 0;
 };
 struct Progress {
-  std::uint64_t total = 0;   // tasks demanded by this client's unfinished wants and those done for them
+  std::uint64_t total = 0;  // tasks demanded by this client's unfinished wants and those done for them
   std::uint64_t done = 0;
   std::uint64_t executing = 0;
   std::uint32_t workers = 0;
@@ -230,7 +237,7 @@ struct StatusReply {
   std::uint64_t released = 0, waiting = 0, no_worker = 0, queued = 0, processing = 0, memory = 0, erred = 0;
 };
 
-// ---- data: worker or client -> worker, and back ----------------------------------------------------------------------------------------
+// ---- data: worker or client -> worker, and back ----
 struct Fetch {
   std::uint64_t request = 0;  // numbered by the asker
   struct Item {
@@ -250,10 +257,11 @@ struct FetchReply {
 };
 
 using Message =
-    std::variant<RegisterWorker, TaskFinished, TaskFailed, TaskReturned, ReplicasAdded, ReplicasDropped, GrantSlots, WorkerHeartbeat,
-                 WorkerLeaving, WorkerRegistered, WorkerRefused, DefineLayer, ForgetLayer, WorkerAddress, Assign, Retract, FreeResults,
-                 Shutdown, AttachClient, Submit, ReleaseWants, ForgetLayers, CancelWants, CloseClient, QueryStatus, SubscribeProgress,
-                 ClientAttached, SubmitAccepted, SubmitRefused, ResultReady, ResultErred, ResultLost, Progress, StatusReply, Fetch, FetchReply>;
+    std::variant<RegisterWorker, TaskFinished, TaskFailed, TaskReturned, ReplicasAdded, ReplicasDropped, GrantSlots,
+                 WorkerHeartbeat, WorkerLeaving, WorkerRegistered, WorkerRefused, DefineLayer, ForgetLayer,
+                 WorkerAddress, Assign, Retract, FreeResults, Shutdown, AttachClient, Submit, ReleaseWants,
+                 ForgetLayers, CancelWants, CloseClient, QueryStatus, SubscribeProgress, ClientAttached, SubmitAccepted,
+                 SubmitRefused, ResultReady, ResultErred, ResultLost, Progress, StatusReply, Fetch, FetchReply>;
 
 std::string_view name_of(const Message& message);  // "TaskFinished", for logs
 

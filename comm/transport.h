@@ -1,8 +1,9 @@
-// Moving messages between processes. A transport (inproc, tcp; more to come) makes Connections; everything above sees only this interface.
+// Moving messages between processes. A transport (inproc, tcp; more to come) makes Connections; everything above sees
+// only this interface.
 //
 // Threads: a Connection belongs to one EventLoop; its methods are called and its handlers run on that loop only.
-// Order: messages of a connection arrive in the order sent. Delivery is certain while the connection lives; when it ends, what was in
-// flight may or may not have arrived, and on_closed is called exactly once, last.
+// Order: messages of a connection arrive in the order sent. Delivery is certain while the connection lives; when it
+// ends, what was in flight may or may not have arrived, and on_closed is called exactly once, last.
 #pragma once
 
 #include <chrono>
@@ -25,24 +26,27 @@ enum class Role : std::uint8_t { kScheduler = 0, kWorker = 1, kClient = 2 };
 // Who we are and what we demand of peers; the same for all connections of a process part (scheduler, worker, client).
 struct CommOptions {
   Role role = Role::kClient;
-  std::string name;               // for the peer's logs
-  std::string token;              // the cluster token; empty: none is known
-  bool insecure = false;          // accept and make connections without a token beyond loopback
-  Incarnation incarnation{};      // 0: not known yet (workers and clients before they reach the scheduler); a known one must match the peer's
+  std::string name;           // for the peer's logs
+  std::string token;          // the cluster token; empty: none is known
+  bool insecure = false;      // accept and make connections without a token beyond loopback
+  Incarnation incarnation{};  // 0: not known yet (workers and clients before they reach the scheduler); a known one
+                              // must match the peer's
   std::chrono::nanoseconds connect_timeout = std::chrono::seconds(10);  // to an established, handshaken connection
-  std::chrono::nanoseconds idle_timeout = std::chrono::seconds(60);     // no byte from the peer (keep-alives are sent at a third of it): closed
-  std::chrono::nanoseconds write_timeout = std::chrono::seconds(60);    // the peer reads nothing while something is queued: closed
-  std::uint64_t max_control_bytes = 64u << 20;   // of one frame
-  std::uint64_t max_bulk_bytes = 16ull << 30;    // of one frame, all buffers together
+  // No byte from the peer (keep-alives are sent at a third of it): closed
+  std::chrono::nanoseconds idle_timeout = std::chrono::seconds(60);
+  // The peer reads nothing while something is queued: closed
+  std::chrono::nanoseconds write_timeout = std::chrono::seconds(60);
+  std::uint64_t max_control_bytes = 64u << 20;          // of one frame
+  std::uint64_t max_bulk_bytes = 16ull << 30;           // of one frame, all buffers together
   std::uint64_t max_queued_control_bytes = 256u << 20;  // to one peer; beyond it the peer is dropped
-  BufferAllocator allocator = &Buffer::allocate; // for received bulk buffers
-  std::uint16_t protocol_version = 0;            // 0: this build's; tests set others
+  BufferAllocator allocator = &Buffer::allocate;        // for received bulk buffers
+  std::uint16_t protocol_version = 0;                   // 0: this build's; tests set others
 };
 
 struct PeerInfo {
   Role role = Role::kClient;
   std::string name;
-  std::string address;       // "tcp://127.0.0.1:40312"
+  std::string address;  // "tcp://127.0.0.1:40312"
   Incarnation incarnation{};
   std::vector<std::string> features;
 };
@@ -53,7 +57,8 @@ class Connection {
 
   // Set before the loop's next turn; messages that arrive earlier wait. One call per batch, in order.
   std::function<void(std::vector<msg::Message>)> on_messages;
-  // The connection is gone: closed by the peer (orderly or not), by a timeout, a bad frame, an overfull queue. `reason` is for people.
+  // The connection is gone: closed by the peer (orderly or not), by a timeout, a bad frame, an overfull queue. `reason`
+  // is for people.
   std::function<void(const std::string& reason)> on_closed;
 
   // Queues; what one turn of the loop sends leaves as one batch at its end. Never blocks. No-op when closed.
@@ -64,28 +69,31 @@ class Connection {
   virtual const PeerInfo& peer() const = 0;
   struct Counters {
     std::uint64_t messages_in = 0, messages_out = 0, frames_in = 0, frames_out = 0;
-    std::uint64_t bytes_in = 0, bytes_out = 0;      // control and bulk
+    std::uint64_t bytes_in = 0, bytes_out = 0;  // control and bulk
     std::uint64_t bulk_in = 0, bulk_out = 0;
-    std::uint64_t queued_bytes = 0;                 // to the peer, not yet written
+    std::uint64_t queued_bytes = 0;  // to the peer, not yet written
   };
   virtual Counters counters() const = 0;
 };
 
 class Listener {
  public:
-  virtual ~Listener() = default;  // stops listening; accepted connections live on
+  virtual ~Listener() = default;            // stops listening; accepted connections live on
   virtual std::string address() const = 0;  // with the real port: "tcp://127.0.0.1:41231"
 };
 
 using ConnectionPtr = std::shared_ptr<Connection>;
 using AcceptHandler = std::function<void(ConnectionPtr)>;
-// Exactly one of connection and error (ConnectionError, VersionError, AuthenticationError, TimeoutError as ErrorInfo) is set.
+// Exactly one of connection and error (ConnectionError, VersionError, AuthenticationError, TimeoutError as ErrorInfo)
+// is set.
 using ConnectHandler = std::function<void(ConnectionPtr connection, std::optional<ErrorInfo> error)>;
 
-// Listens on `address` ("tcp://host:port", port 0 for an ephemeral one, "tcp://[::1]:0", "tcp://0.0.0.0:0"; "inproc://name", "inproc://" for a
-// fresh name). `accept` is called on `loop` for each peer that passed the handshake. Throws ConnectionError naming the address (in use, cannot
-// resolve), ConfigError for an address beyond loopback without a token unless insecure, ValueError for a malformed address.
-std::unique_ptr<Listener> listen(EventLoop& loop, const std::string& address, const CommOptions& options, AcceptHandler accept);
+// Listens on `address` ("tcp://host:port", port 0 for an ephemeral one, "tcp://[::1]:0", "tcp://0.0.0.0:0";
+// "inproc://name", "inproc://" for a fresh name). `accept` is called on `loop` for each peer that passed the handshake.
+// Throws ConnectionError naming the address (in use, cannot resolve), ConfigError for an address beyond loopback
+// without a token unless insecure, ValueError for a malformed address.
+std::unique_ptr<Listener> listen(EventLoop& loop, const std::string& address, const CommOptions& options,
+                                 AcceptHandler accept);
 // Connects and shakes hands; `handler` is called on `loop` once. Destroying the loop first drops the handler.
 void connect(EventLoop& loop, const std::string& address, const CommOptions& options, ConnectHandler handler);
 
@@ -113,6 +121,6 @@ struct SchedulerFile {
   std::uint64_t pid = 0;
 };
 void write_scheduler_file(const std::string& path, const SchedulerFile& file);  // throws FileError
-SchedulerFile read_scheduler_file(const std::string& path);                     // throws FileError, ConfigError when it is not one
+SchedulerFile read_scheduler_file(const std::string& path);  // throws FileError, ConfigError when it is not one
 
 }  // namespace tegula

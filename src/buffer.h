@@ -1,5 +1,6 @@
-// Reference-counted bytes with an owner. A Buffer is a handle: copying shares, the last handle frees (or gives back to its pool).
-// Immutable once published: whoever allocated it writes before handing it on, nobody after. Handles may be used from any thread.
+// Reference-counted bytes with an owner. A Buffer is a handle: copying shares, the last handle frees (or gives back to
+// its pool). Immutable once published: whoever allocated it writes before handing it on, nobody after. Handles may be
+// used from any thread.
 #pragma once
 
 #include <cstddef>
@@ -39,17 +40,17 @@ class Buffer {
 // Where memory for results and received bytes comes from. Thread-safe. Throws std::bad_alloc.
 using BufferAllocator = std::function<Buffer(std::size_t size)>;
 
-// Recycles freed blocks: fresh pages cost as much as the pass over them. Blocks are kept in size classes (at most 1/8 waste) up to
-// `keep_bytes` in all; the rest goes back to the system. Thread-safe. Buffers may outlive the pool.
+// Recycles freed blocks: fresh pages cost as much as the pass over them. Blocks are kept in size classes (at most 1/8
+// waste) up to `keep_bytes` in all; the rest goes back to the system. Thread-safe. Buffers may outlive the pool.
 class BufferPool {
  public:
   explicit BufferPool(std::size_t keep_bytes);
   ~BufferPool();
   Buffer allocate(std::size_t size);
-  BufferAllocator allocator();            // a function that shares this pool's state and so may outlive it
-  std::size_t bytes_in_use() const;       // handed out, as rounded to size classes
-  std::size_t bytes_kept() const;         // free, waiting for reuse
-  void trim();                            // gives the kept blocks back to the system
+  BufferAllocator allocator();       // a function that shares this pool's state and so may outlive it
+  std::size_t bytes_in_use() const;  // handed out, as rounded to size classes
+  std::size_t bytes_kept() const;    // free, waiting for reuse
+  void trim();                       // gives the kept blocks back to the system
 
  private:
   struct State;

@@ -1,5 +1,5 @@
-// Canonical binary encoding: little-endian fixed-width numbers, length-prefixed lists. Used for kernel parameters and for hashing (never for
-// control messages, which are Cap'n Proto). One value has one encoding.
+// Canonical binary encoding: little-endian fixed-width numbers, length-prefixed lists. Used for kernel parameters and
+// for hashing (never for control messages, which are Cap'n Proto). One value has one encoding.
 #pragma once
 
 #include <cstddef>
@@ -77,7 +77,8 @@ class ByteReader {
   template <typename T>
   std::vector<T> get_list() {
     const auto count = get<std::uint64_t>();
-    if (count > rest_.size() / sizeof(T)) throw ValueError("truncated parameters: a list says it has " + std::to_string(count) + " items");
+    if (count > rest_.size() / sizeof(T))
+      throw ValueError("truncated parameters: a list says it has " + std::to_string(count) + " items");
     std::vector<T> values(count);
     for (T& value : values) value = get<T>();
     return values;
@@ -90,7 +91,8 @@ class ByteReader {
  private:
   void need(std::uint64_t size) const {
     if (size > rest_.size()) {
-      throw ValueError("truncated parameters: " + std::to_string(size) + " bytes wanted, " + std::to_string(rest_.size()) + " left");
+      throw ValueError("truncated parameters: " + std::to_string(size) + " bytes wanted, " +
+                       std::to_string(rest_.size()) + " left");
     }
   }
   std::span<const std::byte> rest_;

@@ -1,4 +1,5 @@
-// A Chunk is a typed, strided view of a buffer: one piece of an array, or a view of one. Value type; copying shares the bytes.
+// A Chunk is a typed, strided view of a buffer: one piece of an array, or a view of one. Value type; copying shares the
+// bytes.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +12,8 @@
 
 namespace tegula {
 
-// A hyper-rectangle with steps: along each dimension `count` positions from `start`, `step` apart (step may be negative, never 0).
+// A hyper-rectangle with steps: along each dimension `count` positions from `start`, `step` apart (step may be
+// negative, never 0).
 struct BoxDim {
   std::int64_t start = 0;
   std::int64_t count = 0;
@@ -25,7 +27,8 @@ class Chunk {
   Chunk() = default;
   // C-contiguous, uninitialised.
   static Chunk allocate(DType dtype, Shape shape, const BufferAllocator& allocator = &Buffer::allocate);
-  // A view; `data_offset` is the byte position of element (0, 0, ...). Throws ShapeError when it would reach outside the buffer.
+  // A view; `data_offset` is the byte position of element (0, 0, ...). Throws ShapeError when it would reach outside
+  // the buffer.
   Chunk(DType dtype, Shape shape, Strides strides, Buffer buffer, std::size_t data_offset);
 
   DType dtype() const { return dtype_; }
@@ -33,14 +36,15 @@ class Chunk {
   const Strides& strides() const { return strides_; }
   const Buffer& buffer() const { return buffer_; }
   int ndim() const { return static_cast<int>(shape_.size()); }
-  std::int64_t size() const;       // elements
-  std::size_t nbytes() const;      // of the elements (not of the buffer)
+  std::int64_t size() const;   // elements
+  std::size_t nbytes() const;  // of the elements (not of the buffer)
   const std::byte* data() const { return buffer_.data() + offset_; }
   std::byte* mutable_data() { return buffer_.mutable_data() + offset_; }  // only before publication
-  bool contiguous() const;         // C order
+  bool contiguous() const;                                                // C order
   // The elements in `box`, as a view. Throws IndexError when it reaches outside.
   Chunk view(const Box& box) const;
-  // A C-contiguous chunk with the same elements: itself when it is one already (and spans at least half of its buffer), else a copy.
+  // A C-contiguous chunk with the same elements: itself when it is one already (and spans at least half of its buffer),
+  // else a copy.
   Chunk compact(const BufferAllocator& allocator = &Buffer::allocate) const;
 
  private:

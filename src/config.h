@@ -1,5 +1,6 @@
-// Configuration: defaults < YAML files < environment (TEGULA_SCHEDULER__PORT) < code < command line. Every key is declared, with its default and
-// a line of documentation, in config_keys.cc and nowhere else; `docs/configuration.md` is written from there (tests compare).
+// Configuration: defaults < YAML files < environment (TEGULA_SCHEDULER__PORT) < code < command line. Every key is
+// declared, with its default and a line of documentation, in config_keys.cc and nowhere else; `docs/configuration.md`
+// is written from there (tests compare).
 #pragma once
 
 #include <chrono>
@@ -13,7 +14,7 @@ namespace tegula {
 
 enum class ConfigType { kString, kInt, kFloat, kBool, kBytes, kDuration };
 struct ConfigKey {
-  std::string_view name;           // "scheduler.port"
+  std::string_view name;  // "scheduler.port"
   ConfigType type;
   std::string_view default_value;  // as written in a file: "8786", "5s", "256MiB", "true"
   std::string_view help;
@@ -24,9 +25,9 @@ const std::vector<ConfigKey>& config_keys();
 class Config {
  public:
   Config();  // the defaults
-  // Defaults, then the YAML files (~/.config/tegula/*.yaml, then $TEGULA_CONFIG, then `file` when not empty), then the environment. Throws
-  // ConfigError for an unknown key or unusable value in a file, naming file, key and the nearest known key; an unknown TEGULA_ variable is
-  // only warned about (TEGULA_CONFIG and TEGULA_CLUSTER_TOKEN are no keys).
+  // Defaults, then the YAML files (~/.config/tegula/*.yaml, then $TEGULA_CONFIG, then `file` when not empty), then the
+  // environment. Throws ConfigError for an unknown key or unusable value in a file, naming file, key and the nearest
+  // known key; an unknown TEGULA_ variable is only warned about (TEGULA_CONFIG and TEGULA_CLUSTER_TOKEN are no keys).
   static Config load(const std::string& file = "");
 
   // Later calls win, so call in the order file < environment < code < flags. Throws ConfigError.
@@ -43,9 +44,11 @@ class Config {
   std::map<std::string, std::string, std::less<>> values_;
 };
 
-std::uint64_t parse_bytes(std::string_view text);                 // "512MB", "1.5GiB", "100"; throws ValueError
-std::chrono::nanoseconds parse_duration(std::string_view text);   // "30s", "5 min", "250ms", "1.5h"; bare numbers are seconds
-std::string format_bytes(std::uint64_t bytes);                    // "1.50 GiB"
-std::string nearest(std::string_view word, const std::vector<std::string>& candidates);  // by edit distance; "" when none is near
+std::uint64_t parse_bytes(std::string_view text);  // "512MB", "1.5GiB", "100"; throws ValueError
+// "30s", "5 min", "250ms", "1.5h"; bare numbers are seconds
+std::chrono::nanoseconds parse_duration(std::string_view text);
+std::string format_bytes(std::uint64_t bytes);  // "1.50 GiB"
+// By edit distance; "" when none is near
+std::string nearest(std::string_view word, const std::vector<std::string>& candidates);
 
 }  // namespace tegula

@@ -1,5 +1,6 @@
-// The graph as it travels: layers. A layer describes many tasks at once: one kernel, its parameters, what each task puts out, and rules that
-// give for each task its inputs and for each input its consumers, both without a list of tasks. See docs/architecture.md.
+// The graph as it travels: layers. A layer describes many tasks at once: one kernel, its parameters, what each task
+// puts out, and rules that give for each task its inputs and for each input its consumers, both without a list of
+// tasks. See docs/architecture.md.
 #pragma once
 
 #include <cstddef>
@@ -20,10 +21,10 @@
 
 namespace tegula {
 
-// ---- Input rules -------------------------------------------------------------------------------------------------------------------------
-// A rule says which chunks of one input layer's output each task reads. It is separable: along each dimension d of the *input's* block grid a
-// DimRule names a list of pieces as a function of at most one axis of the *task* grid; a task's input is the outer product of these lists
-// (row-major), each piece with its box. That makes both directions cheap.
+// ---- Input rules ----
+// A rule says which chunks of one input layer's output each task reads. It is separable: along each dimension d of the
+// *input's* block grid a DimRule names a list of pieces as a function of at most one axis of the *task* grid; a task's
+// input is the outer product of these lists (row-major), each piece with its box. That makes both directions cheap.
 
 // Always the same block (broadcasting along a dimension of one block, an integer index).
 struct ConstantBlock {
@@ -45,8 +46,9 @@ struct FanIn {
 struct AllBlocks {
   friend bool operator==(const AllBlocks&, const AllBlocks&) = default;
 };
-// Irregular: position p of the task axis reads pieces [begin[p], begin[p + 1]) of the lists; each piece is a block of the input and the
-// positions inside it (along this dimension). Rechunks and slices. A block may be read in several pieces.
+// Irregular: position p of the task axis reads pieces [begin[p], begin[p + 1]) of the lists; each piece is a block of
+// the input and the positions inside it (along this dimension). Rechunks and slices. A block may be read in several
+// pieces.
 struct Pieces {
   int axis = 0;
   std::vector<std::uint32_t> begin;  // task grid size along axis, plus one
@@ -61,15 +63,16 @@ struct SeparableInput {
   friend bool operator==(const SeparableInput&, const SeparableInput&) = default;
 };
 
-// An explicit list: task i reads elements [begin[i], begin[i + 1]) of `index` (task indices in the input layer), whole chunks.
+// An explicit list: task i reads elements [begin[i], begin[i + 1]) of `index` (task indices in the input layer), whole
+// chunks.
 struct ExplicitInput {
   std::vector<std::uint32_t> begin;  // tasks + 1
   std::vector<std::uint32_t> index;
   friend bool operator==(const ExplicitInput&, const ExplicitInput&) = default;
 };
 
-// Names a layer inside one submission or session; what it stands for is said by the place that uses it (LayerId on the scheduler and on
-// workers, a client's own number in a Submit message).
+// Names a layer inside one submission or session; what it stands for is said by the place that uses it (LayerId on the
+// scheduler and on workers, a client's own number in a Submit message).
 using LayerNumber = std::uint32_t;
 
 struct InputRule {
@@ -80,7 +83,7 @@ struct InputRule {
   friend bool operator==(const InputRule&, const InputRule&) = default;
 };
 
-// ---- Layers ------------------------------------------------------------------------------------------------------------------------------
+// ---- Layers ----
 
 struct OutputSpec {
   DType dtype = DType::kFloat64;
@@ -92,14 +95,15 @@ struct Layer {
   std::string name;    // for people: "normal", "sum-partial"
   std::string kernel;  // "tegula.program"
   Bytes params;        // for the kernel; opaque to the scheduler
-  std::vector<std::int64_t> grid;   // the task grid; the task count is its product (1 when empty), at most kMaxTasksPerLayer
+  // The task grid; the task count is its product (1 when empty), at most kMaxTasksPerLayer
+  std::vector<std::int64_t> grid;
   std::vector<OutputSpec> outputs;  // at least one
   std::vector<InputRule> inputs;
   bool pure = true;
-  std::uint64_t nonce = 0;          // makes impure layers different from each other
-  std::vector<Bytes> task_params;   // explicit layers: one per task, or empty
+  std::uint64_t nonce = 0;         // makes impure layers different from each other
+  std::vector<Bytes> task_params;  // explicit layers: one per task, or empty
 
-  std::uint32_t tasks() const;      // product of grid
+  std::uint32_t tasks() const;  // product of grid
 };
 
 inline constexpr std::int64_t kMaxTasksPerLayer = std::int64_t{1} << 31;
@@ -110,18 +114,21 @@ struct InputPiece {
   Box box;                  // empty: the whole chunk
 };
 
-// The inputs of task `index` by rule `rule`, row-major over the piece grid. `piece_grid` (may be null) gets the number of pieces per
-// dimension (1-d for an explicit list).
+// The inputs of task `index` by rule `rule`, row-major over the piece grid. `piece_grid` (may be null) gets the number
+// of pieces per dimension (1-d for an explicit list).
 void for_each_input(const Layer& layer, std::size_t rule, std::uint32_t index,
-                    const std::function<void(const InputPiece&)>& visit, std::vector<std::int64_t>* piece_grid = nullptr);
+                    const std::function<void(const InputPiece&)>& visit,
+                    std::vector<std::int64_t>* piece_grid = nullptr);
 // As above without boxes; a producer that gives several pieces is visited several times. No allocation per piece.
-void for_each_producer(const Layer& layer, std::size_t rule, std::uint32_t index, const std::function<void(std::uint32_t)>& visit);
+void for_each_producer(const Layer& layer, std::size_t rule, std::uint32_t index,
+                       const std::function<void(std::uint32_t)>& visit);
 std::uint64_t producer_count(const Layer& layer, std::size_t rule, std::uint32_t index);
-// The k-th visit of for_each_producer, in constant time for separable rules: what a depth-first expansion with an explicit stack needs.
+// The k-th visit of for_each_producer, in constant time for separable rules: what a depth-first expansion with an
+// explicit stack needs.
 std::uint32_t producer_at(const Layer& layer, std::size_t rule, std::uint32_t index, std::uint64_t k);
 
-// The other direction: the tasks of `layer` that read block `producer` of the input of rule `rule`, each once, ascending not required.
-// Built once per (layer, rule); holds indexes only where the rule needs them.
+// The other direction: the tasks of `layer` that read block `producer` of the input of rule `rule`, each once,
+// ascending not required. Built once per (layer, rule); holds indexes only where the rule needs them.
 class ConsumerIndex {
  public:
   ConsumerIndex(const Layer& layer, std::size_t rule);
@@ -134,9 +141,11 @@ class ConsumerIndex {
   std::shared_ptr<const State> state_;
 };
 
-// Checks a layer that came from another process: counts, sizes, axes, list lengths, block numbers within range. `input_grid` gives the
-// grid of a named input output, or nullopt when there is none. Throws ValueError saying what is wrong and naming the layer.
-using InputGridLookup = std::function<std::optional<std::vector<std::int64_t>>(LayerNumber layer, std::uint16_t output)>;
+// Checks a layer that came from another process: counts, sizes, axes, list lengths, block numbers within range.
+// `input_grid` gives the grid of a named input output, or nullopt when there is none. Throws ValueError saying what is
+// wrong and naming the layer.
+using InputGridLookup =
+    std::function<std::optional<std::vector<std::int64_t>>(LayerNumber layer, std::uint16_t output)>;
 void validate_layer(const Layer& layer, const InputGridLookup& input_grid);
 
 // The layer's identity: hash of the decoded fields in canonical order, inputs by the hash of the layer they name.

@@ -10,8 +10,8 @@ namespace tegula {
 // A layer inside one life of the scheduler: numbered from 1, never reused.
 enum class LayerId : std::uint32_t {};
 
-// A task inside one life of the scheduler: its layer in the high half, its index in the layer in the low half. Workers read both halves:
-// an assignment needs no other description of the task than this number.
+// A task inside one life of the scheduler: its layer in the high half, its index in the layer in the low half. Workers
+// read both halves: an assignment needs no other description of the task than this number.
 enum class TaskId : std::uint64_t {};
 
 constexpr TaskId make_task_id(LayerId layer, std::uint32_t index) {
@@ -27,12 +27,13 @@ struct ResultId {
   friend auto operator<=>(const ResultId&, const ResultId&) = default;
 };
 
-enum class WorkerId : std::uint32_t {};   // numbered from 1 as workers join, never reused
-enum class ClientId : std::uint32_t {};   // a client session, numbered from 1, never reused
-enum class AttemptId : std::uint64_t {};  // one binding of a task to a worker; one counter for the whole scheduler
+enum class WorkerId : std::uint32_t {};     // numbered from 1 as workers join, never reused
+enum class ClientId : std::uint32_t {};     // a client session, numbered from 1, never reused
+enum class AttemptId : std::uint64_t {};    // one binding of a task to a worker; one counter for the whole scheduler
 enum class Incarnation : std::uint64_t {};  // one life of the scheduler: random, non-zero
 
-// The 128-bit hash of a layer's decoded fields in canonical order; the identity of a layer outside one scheduler's life.
+// The 128-bit hash of a layer's decoded fields in canonical order; the identity of a layer outside one scheduler's
+// life.
 struct LayerHash {
   std::uint64_t high = 0;
   std::uint64_t low = 0;
@@ -49,5 +50,5 @@ struct std::hash<tegula::ResultId> {
 };
 template <>
 struct std::hash<tegula::LayerHash> {
-  std::size_t operator()(const tegula::LayerHash& hash) const noexcept { return hash.low; }
+  std::size_t operator()(const tegula::LayerHash& value) const noexcept { return value.low; }
 };

@@ -9,8 +9,8 @@
 
 namespace tegula {
 
-inline constexpr int kMaxNdim = 16;            // as TEGULA_MAX_NDIM
-inline constexpr std::int64_t kUnknown = -1;   // a size that is known only when computed
+inline constexpr int kMaxNdim = 16;           // as TEGULA_MAX_NDIM
+inline constexpr std::int64_t kUnknown = -1;  // a size that is known only when computed
 
 using Shape = std::vector<std::int64_t>;    // sizes in elements
 using Strides = std::vector<std::int64_t>;  // distances in bytes; may be 0 or negative

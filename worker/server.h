@@ -1,6 +1,6 @@
-// A worker: it joins a scheduler, computes tasks on its own threads, keeps their results and serves them to peers and clients. This is the shell
-// around worker/core: it carries messages in and actions out, and owns threads, connections and memory. Used by the daemon, by in-process
-// clusters and by embedded clients.
+// A worker: it joins a scheduler, computes tasks on its own threads, keeps their results and serves them to peers and
+// clients. This is the shell around worker/core: it carries messages in and actions out, and owns threads, connections
+// and memory. Used by the daemon, by in-process clusters and by embedded clients.
 //
 // Threads: everything here is called, and calls back, on the event loop given to the constructor.
 #pragma once
@@ -18,28 +18,29 @@ namespace tegula::worker {
 class KernelRegistry;
 
 struct WorkerOptions {
-  std::string scheduler_address;  // "tcp://host:port", "inproc://name"
-  std::string name;               // unique in the cluster; "": from host, process and a counter
-  unsigned threads = 0;           // that run kernels; 0: one per core this process may use
-  std::uint64_t memory_limit = 0; // bytes; 0: none. worker/limits.h reads "auto"
-  std::string local_directory;    // for files of this worker; "": none. Made when missing
+  std::string scheduler_address;   // "tcp://host:port", "inproc://name"
+  std::string name;                // unique in the cluster; "": from host, process and a counter
+  unsigned threads = 0;            // that run kernels; 0: one per core this process may use
+  std::uint64_t memory_limit = 0;  // bytes; 0: none. worker/limits.h reads "auto"
+  std::string local_directory;     // for files of this worker; "": none. Made when missing
 
-  // Where peers and clients fetch results. "": inproc:// for a scheduler over inproc://; else tcp on loopback when the scheduler is there, or on
-  // the address of this machine that leads to it. A port of 0 lets the system choose.
+  // Where peers and clients fetch results. "": inproc:// for a scheduler over inproc://; else tcp on loopback when the
+  // scheduler is there, or on the address of this machine that leads to it. A port of 0 lets the system choose.
   std::string listen_address;
-  std::uint16_t last_port = 0;    // ports from the one in listen_address to this one are tried in turn; 0: only that one
-  std::string contact_address;    // "host", "host:port" or full address that others are told; "": the one listened on
+  std::uint16_t last_port = 0;  // ports from the one in listen_address to this one are tried in turn; 0: only that one
+  std::string contact_address;  // "host", "host:port" or full address that others are told; "": the one listened on
 
-  std::string token;              // of the cluster
-  bool insecure = false;          // beyond loopback without a token
+  std::string token;      // of the cluster
+  bool insecure = false;  // beyond loopback without a token
 
-  // Kernel libraries: a directory ("": found beside the program or library) and a level ("": the best this processor runs). With `kernels`
-  // given nothing is loaded.
+  // Kernel libraries: a directory ("": found beside the program or library) and a level ("": the best this processor
+  // runs). With `kernels` given nothing is loaded.
   std::string kernels_path, kernels_level;
   std::shared_ptr<const KernelRegistry> kernels;
 
   std::chrono::nanoseconds connect_timeout = std::chrono::seconds(10);
-  // After the scheduler is lost (or where it does not answer at first) the worker drops what it has and tries for this long to join anew.
+  // After the scheduler is lost (or where it does not answer at first) the worker drops what it has and tries for this
+  // long to join anew.
   std::chrono::nanoseconds death_timeout = std::chrono::seconds(60);
   std::chrono::nanoseconds heartbeat_interval{0};  // 0: as the scheduler says
 };
@@ -60,15 +61,16 @@ struct WorkerExit {
 
 class WorkerServer {
  public:
-  // Loads the kernel libraries and starts the threads. Throws ConfigError when no kernel library can be loaded, FileError for an unusable
-  // local directory, ValueError for malformed addresses. `loop` must outlive the server.
+  // Loads the kernel libraries and starts the threads. Throws ConfigError when no kernel library can be loaded,
+  // FileError for an unusable local directory, ValueError for malformed addresses. `loop` must outlive the server.
   WorkerServer(EventLoop& loop, WorkerOptions options);
   // Waits for kernels that are running; calls nothing back. On the loop, or after the loop has ended.
   ~WorkerServer();
   WorkerServer(const WorkerServer&) = delete;
   WorkerServer& operator=(const WorkerServer&) = delete;
 
-  // Called once when the worker has ended for any reason; the server may be destroyed in it only through a post() to the loop.
+  // Called once when the worker has ended for any reason; the server may be destroyed in it only through a post() to
+  // the loop.
   std::function<void(const WorkerExit&)> on_exit;
   // Called each time the scheduler has accepted this worker.
   std::function<void()> on_registered;

@@ -1,4 +1,5 @@
-// Chunked n-d arrays: lazy expressions whose shape, dtype and chunks are known when written. Nothing is computed before compute() or persist().
+// Chunked n-d arrays: lazy expressions whose shape, dtype and chunks are known when written. Nothing is computed before
+// compute() or persist().
 //
 //   using namespace tegula;
 //   Client client;                                                       // embedded, or Client("tcp://host:8786")
@@ -29,25 +30,25 @@ struct Expression;
 using ExpressionPtr = std::shared_ptr<const Expression>;
 }  // namespace detail
 
-// ---- Chunk specifications ------------------------------------------------------------------------------------------------------------------
-// Per dimension: a size (100), a list of sizes ({50, 50, 20}), -1 for the whole dimension, or "auto". For all dimensions: a list of those,
-// one of those for every dimension, or a byte size for "auto": Chunks::automatic("64MiB").
+// ---- Chunk specifications ----
+// Per dimension: a size (100), a list of sizes ({50, 50, 20}), -1 for the whole dimension, or "auto". For all
+// dimensions: a list of those, one of those for every dimension, or a byte size for "auto": Chunks::automatic("64MiB").
 struct ChunkDim {
-  ChunkDim(int size) : value(static_cast<std::int64_t>(size)) {}             // NOLINT
-  ChunkDim(std::int64_t size) : value(size) {}                               // NOLINT
+  ChunkDim(int size) : value(static_cast<std::int64_t>(size)) {}                                    // NOLINT
+  ChunkDim(std::int64_t size) : value(size) {}                                                      // NOLINT
   ChunkDim(std::initializer_list<std::int64_t> sizes) : value(std::vector<std::int64_t>(sizes)) {}  // NOLINT
-  ChunkDim(std::vector<std::int64_t> sizes) : value(std::move(sizes)) {}     // NOLINT
-  ChunkDim(const char* automatic) : value(std::string(automatic)) {}         // NOLINT  "auto"
+  ChunkDim(std::vector<std::int64_t> sizes) : value(std::move(sizes)) {}                            // NOLINT
+  ChunkDim(const char* automatic) : value(std::string(automatic)) {}                                // NOLINT  "auto"
   std::variant<std::int64_t, std::vector<std::int64_t>, std::string> value;
 };
 class Chunks {
  public:
-  Chunks() : uniform_(ChunkDim("auto")) {}                                    // "auto" by the configured chunk size
-  Chunks(std::initializer_list<ChunkDim> dims) : dims_(dims) {}               // NOLINT
-  Chunks(std::vector<ChunkDim> dims) : dims_(std::move(dims)) {}              // NOLINT
-  Chunks(int size) : uniform_(ChunkDim(size)) {}                              // NOLINT  for every dimension
-  Chunks(const char* automatic) : uniform_(ChunkDim(automatic)) {}            // NOLINT  "auto"
-  static Chunks automatic(const std::string& bytes);                         // "auto" with chunks of about this many bytes
+  Chunks() : uniform_(ChunkDim("auto")) {}                          // "auto" by the configured chunk size
+  Chunks(std::initializer_list<ChunkDim> dims) : dims_(dims) {}     // NOLINT
+  Chunks(std::vector<ChunkDim> dims) : dims_(std::move(dims)) {}    // NOLINT
+  Chunks(int size) : uniform_(ChunkDim(size)) {}                    // NOLINT  for every dimension
+  Chunks(const char* automatic) : uniform_(ChunkDim(automatic)) {}  // NOLINT  "auto"
+  static Chunks automatic(const std::string& bytes);                // "auto" with chunks of about this many bytes
 
   const std::optional<ChunkDim>& uniform() const { return uniform_; }
   const std::vector<ChunkDim>& dims() const { return dims_; }
@@ -59,13 +60,13 @@ class Chunks {
   std::string limit_;
 };
 
-// ---- Indexing --------------------------------------------------------------------------------------------------------------------------------
+// ---- Indexing ----
 struct Omitted {};
 inline constexpr Omitted _{};  // an omitted bound: slice(_, _, 2) is Python's ::2
 struct SliceBound {
-  SliceBound(Omitted) {}                                   // NOLINT
-  SliceBound(int v) : value(v) {}                          // NOLINT
-  SliceBound(std::int64_t v) : value(v) {}                 // NOLINT
+  SliceBound(Omitted) {}                    // NOLINT
+  SliceBound(int v) : value(v) {}           // NOLINT
+  SliceBound(std::int64_t v) : value(v) {}  // NOLINT
   std::optional<std::int64_t> value;
 };
 struct Slice {
@@ -90,14 +91,15 @@ struct IndexItem {
 // Which axes a reduction takes: all of them, one, or several.
 struct Axes {
   Axes() = default;
-  Axes(int axis) : list(std::vector<int>{axis}) {}                      // NOLINT
+  Axes(int axis) : list(std::vector<int>{axis}) {}                         // NOLINT
   Axes(std::initializer_list<int> axes) : list(std::vector<int>(axes)) {}  // NOLINT
-  Axes(std::vector<int> axes) : list(std::move(axes)) {}                // NOLINT
-  std::optional<std::vector<int>> list;  // nullopt: all
+  Axes(std::vector<int> axes) : list(std::move(axes)) {}                   // NOLINT
+  std::optional<std::vector<int>> list;                                    // nullopt: all
 };
 
 struct ComputeOptions {
-  bool optimize = true;  // false: every operation is its own layer and every intermediate chunk is stored (for comparison)
+  // false: every operation is its own layer and every intermediate chunk is stored (for comparison)
+  bool optimize = true;
 };
 
 // What an array is and how it would be computed: the expression, its optimized form, the layers. print or stream it.
@@ -107,7 +109,7 @@ struct Explanation {
 };
 std::ostream& operator<<(std::ostream& out, const Explanation& explanation);
 
-// ---- Array ----------------------------------------------------------------------------------------------------------------------------------
+// ---- Array ----
 // An immutable handle on an expression; copying is free. Safe to share between threads.
 class Array {
  public:
@@ -116,10 +118,10 @@ class Array {
   const Shape& shape() const;
   DType dtype() const;
   int ndim() const { return static_cast<int>(shape().size()); }
-  std::int64_t size() const;              // elements
-  std::uint64_t nbytes() const;           // if it existed at once
+  std::int64_t size() const;                              // elements
+  std::uint64_t nbytes() const;                           // if it existed at once
   std::vector<std::vector<std::int64_t>> chunks() const;  // sizes along each dimension
-  Shape num_blocks() const;               // chunks along each dimension
+  Shape num_blocks() const;                               // chunks along each dimension
 
   // Basic indexing as NumPy's: integers, slices with any step, ellipsis, newaxis. Throws IndexError.
   // The result is const, so that `x(0, _) = y` doesn't compile: arrays are values, nothing assigns into them.
@@ -137,7 +139,8 @@ class Array {
   Array imag() const;
   Array conj() const;
 
-  // Reductions; dtype rules as NumPy's (sum of int8 is int64; mean of integers is float64). min and max of nothing throw ValueError.
+  // Reductions; dtype rules as NumPy's (sum of int8 is int64; mean of integers is float64). min and max of nothing
+  // throw ValueError.
   Array sum(Axes axes = {}, bool keepdims = false, std::optional<DType> dtype = std::nullopt) const;
   Array prod(Axes axes = {}, bool keepdims = false, std::optional<DType> dtype = std::nullopt) const;
   Array min(Axes axes = {}, bool keepdims = false) const;
@@ -148,22 +151,25 @@ class Array {
   Array any(Axes axes = {}, bool keepdims = false) const;
   Array all(Axes axes = {}, bool keepdims = false) const;
 
-  // Computes and fetches. Without a client: Client::current(). Throws the task's error, ClosedError; ValueError when the result doesn't fit in
-  // this machine's memory (checked before anything is sent).
+  // Computes and fetches. Without a client: Client::current(). Throws the task's error, ClosedError; ValueError when
+  // the result doesn't fit in this machine's memory (checked before anything is sent).
   HostArray compute(const ComputeOptions& options = {}) const;
   HostArray compute(const Client& client, const ComputeOptions& options = {}) const;
-  // Into the caller's memory: C-contiguous, exactly nbytes() bytes. Throws ValueError on another size, DTypeError through the typed form.
+  // Into the caller's memory: C-contiguous, exactly nbytes() bytes. Throws ValueError on another size, DTypeError
+  // through the typed form.
   void compute_into(void* data, std::size_t nbytes, const Client& client, const ComputeOptions& options = {}) const;
-  // Starts computing now and returns an array that stands for the stored chunks. wait() waits for them, cancel() gives up on them.
+  // Starts computing now and returns an array that stands for the stored chunks. wait() waits for them, cancel() gives
+  // up on them.
   Array persist(const ComputeOptions& options = {}) const;
   Array persist(const Client& client, const ComputeOptions& options = {}) const;
-  void wait(std::optional<std::chrono::nanoseconds> timeout = std::nullopt) const;  // only for persisted arrays; others: ValueError
-  FutureStatus status() const;                                                       // as wait()
-  void cancel() const;                                                               // as wait()
+  // These three only for persisted arrays; others: ValueError.
+  void wait(std::optional<std::chrono::nanoseconds> timeout = std::nullopt) const;
+  FutureStatus status() const;
+  void cancel() const;
 
   Explanation explain(const ComputeOptions& options = {}) const;
 
-  const detail::ExpressionPtr& expression() const { return expression_; }  // internal
+  const detail::ExpressionPtr& expression() const { return expression_; }                   // internal
   explicit Array(detail::ExpressionPtr expression) : expression_(std::move(expression)) {}  // internal
 
  private:
@@ -186,44 +192,57 @@ class Future {
 };
 Future compute_async(const Array& array, const Client& client, const ComputeOptions& options = {});
 // Several at once: what they share is computed once.
-std::vector<HostArray> compute(const std::vector<Array>& arrays, const Client& client, const ComputeOptions& options = {});
+std::vector<HostArray> compute(const std::vector<Array>& arrays, const Client& client,
+                               const ComputeOptions& options = {});
 std::vector<Array> persist(const std::vector<Array>& arrays, const Client& client, const ComputeOptions& options = {});
 
-// ---- Creation --------------------------------------------------------------------------------------------------------------------------------
+// ---- Creation ----
 Array zeros(std::vector<std::int64_t> shape, const Chunks& chunks = {}, DType dtype = DType::kFloat64);
 Array ones(std::vector<std::int64_t> shape, const Chunks& chunks = {}, DType dtype = DType::kFloat64);
-Array full(std::vector<std::int64_t> shape, Scalar value, const Chunks& chunks = {}, std::optional<DType> dtype = std::nullopt);
-Array arange(Scalar start, Scalar stop, Scalar step = 1, const Chunks& chunks = {}, std::optional<DType> dtype = std::nullopt);
+Array full(std::vector<std::int64_t> shape, Scalar value, const Chunks& chunks = {},
+           std::optional<DType> dtype = std::nullopt);
+Array arange(Scalar start, Scalar stop, Scalar step = 1, const Chunks& chunks = {},
+             std::optional<DType> dtype = std::nullopt);
 Array arange(Scalar stop);
-Array linspace(double start, double stop, std::int64_t count, const Chunks& chunks = {}, bool endpoint = true, DType dtype = DType::kFloat64);
-Array eye(std::int64_t rows, std::optional<std::int64_t> columns = std::nullopt, std::int64_t k = 0, const Chunks& chunks = {}, DType dtype = DType::kFloat64);
-Array from_host(const HostArray& values, const Chunks& chunks = {});  // small arrays travel inside the graph; ValueError above 64 MiB
-Array from_npy(const std::string& path, const Chunks& chunks = {});   // FileError, DTypeError; the file must be readable by the workers
-void to_npy(const Array& array, const std::string& path, const Client& client);  // C order; FileError (disk full): nothing is left under `path`
+Array linspace(double start, double stop, std::int64_t count, const Chunks& chunks = {}, bool endpoint = true,
+               DType dtype = DType::kFloat64);
+Array eye(std::int64_t rows, std::optional<std::int64_t> columns = std::nullopt, std::int64_t k = 0,
+          const Chunks& chunks = {}, DType dtype = DType::kFloat64);
+// Small arrays travel inside the graph; ValueError above 64 MiB.
+Array from_host(const HostArray& values, const Chunks& chunks = {});
+// The file must be readable by the workers. FileError, DTypeError.
+Array from_npy(const std::string& path, const Chunks& chunks = {});
+// C order. FileError (disk full): nothing is left under `path`.
+void to_npy(const Array& array, const std::string& path, const Client& client);
 
 namespace random {
-// The seed of the arrays made next by this thread's process-wide generator: each call of uniform(), normal(), integers() takes a new stream.
+// The seed of the arrays made next by this thread's process-wide generator: each call of uniform(), normal(),
+// integers() takes a new stream.
 void seed(std::uint64_t seed);
 struct Options {
   DType dtype = DType::kFloat64;
   std::optional<std::uint64_t> seed;  // given: a function of this seed alone; else the next of the generator
 };
-Array uniform(double low, double high, std::vector<std::int64_t> shape, const Chunks& chunks = {}, const Options& options = {});
-Array normal(double mean, double standard_deviation, std::vector<std::int64_t> shape, const Chunks& chunks = {}, const Options& options = {});
-Array integers(std::int64_t low, std::int64_t high, std::vector<std::int64_t> shape, const Chunks& chunks = {}, const Options& options = {});  // [low, high); dtype int64 unless given
+Array uniform(double low, double high, std::vector<std::int64_t> shape, const Chunks& chunks = {},
+              const Options& options = {});
+Array normal(double mean, double standard_deviation, std::vector<std::int64_t> shape, const Chunks& chunks = {},
+             const Options& options = {});
+// [low, high); dtype int64 unless given.
+Array integers(std::int64_t low, std::int64_t high, std::vector<std::int64_t> shape, const Chunks& chunks = {},
+               const Options& options = {});
 }  // namespace random
 
-// ---- Elementwise ------------------------------------------------------------------------------------------------------------------------------
+// ---- Elementwise ----
 // Array with array, and array with Scalar on either side.
-#define TEGULA_BINARY(name)                       \
-  Array name(const Array& a, const Array& b);     \
-  Array name(const Array& a, const Scalar& b);    \
+#define TEGULA_BINARY(name)                    \
+  Array name(const Array& a, const Array& b);  \
+  Array name(const Array& a, const Scalar& b); \
   Array name(const Scalar& a, const Array& b);
 TEGULA_BINARY(operator+)
 TEGULA_BINARY(operator-)
 TEGULA_BINARY(operator*)
-TEGULA_BINARY(operator/)   // true division
-TEGULA_BINARY(operator%)   // NumPy's remainder (sign of the divisor)
+TEGULA_BINARY(operator/)  // true division
+TEGULA_BINARY(operator%)  // NumPy's remainder (sign of the divisor)
 TEGULA_BINARY(operator==)
 TEGULA_BINARY(operator!=)
 TEGULA_BINARY(operator<)

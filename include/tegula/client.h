@@ -16,15 +16,14 @@ namespace tegula {
 
 class LocalCluster;
 
-
 struct ClientOptions {
-  std::string name;                  // shown in logs and status
-  std::string token;                 // "": from TEGULA_CLUSTER_TOKEN, or the scheduler file
-  bool insecure = false;             // allow an address beyond loopback without a token
+  std::string name;       // shown in logs and status
+  std::string token;      // "": from TEGULA_CLUSTER_TOKEN, or the scheduler file
+  bool insecure = false;  // allow an address beyond loopback without a token
   std::chrono::nanoseconds connect_timeout = std::chrono::seconds(10);
   // Embedded and LocalCluster: threads of this process that run kernels; 0: one per core.
   unsigned threads = 0;
-  std::string config_file;           // "": the usual places
+  std::string config_file;  // "": the usual places
 };
 
 enum class FutureStatus : std::uint8_t { kPending, kFinished, kError, kCancelled, kLost };
@@ -50,19 +49,22 @@ struct ProgressReport {
   unsigned workers = 0, threads = 0;
 };
 
-// Safe to use from any thread. Copies share the session; the last copy closes it, which releases its work: tasks nobody else waits for are
-// cancelled. Futures and persisted arrays keep working only while their client is open.
+// Safe to use from any thread. Copies share the session; the last copy closes it, which releases its work: tasks nobody
+// else waits for are cancelled. Futures and persisted arrays keep working only while their client is open.
 class Client {
  public:
-  // Embedded: a scheduler and workers inside this process, nothing copied between them. It does not survive a crashing kernel.
+  // Embedded: a scheduler and workers inside this process, nothing copied between them. It does not survive a crashing
+  // kernel.
   Client();
   explicit Client(const ClientOptions& options);
-  // Connects to "tcp://host:port" ("host:port", "inproc://name"), or to the scheduler of a scheduler file ("/path/to/file.json"), waiting at most
-  // options.connect_timeout. Throws ConnectionError: nobody answered; VersionError; AuthenticationError.
+  // Connects to "tcp://host:port" ("host:port", "inproc://name"), or to the scheduler of a scheduler file
+  // ("/path/to/file.json"), waiting at most options.connect_timeout. Throws ConnectionError: nobody answered;
+  // VersionError; AuthenticationError.
   explicit Client(std::string_view address, const ClientOptions& options = {});
   explicit Client(const LocalCluster& cluster, const ClientOptions& options = {});
 
-  // The most recently made client that is still open; makes an embedded one when there is none (it stays until the program ends).
+  // The most recently made client that is still open; makes an embedded one when there is none (it stays until the
+  // program ends).
   static Client current();
 
   void close();  // idempotent; pending futures end as cancelled
@@ -71,18 +73,19 @@ class Client {
   ClusterStatus status();  // asks the scheduler. Throws TimeoutError, ClosedError
   // Waits until the cluster has `workers` workers. Throws TimeoutError naming how many there are.
   void wait_for_workers(unsigned workers, std::chrono::nanoseconds timeout = std::chrono::seconds(30));
-  // Calls `report` (on a thread of the client's own) about ten times a second while this client's work changes. One listener; {} ends it.
+  // Calls `report` (on a thread of the client's own) about ten times a second while this client's work changes. One
+  // listener; {} ends it.
   void on_progress(std::function<void(const ProgressReport&)> report);
 
-  const std::shared_ptr<detail::ClientImpl>& impl() const { return impl_; }  // internal
+  const std::shared_ptr<detail::ClientImpl>& impl() const { return impl_; }              // internal
   explicit Client(std::shared_ptr<detail::ClientImpl> impl) : impl_(std::move(impl)) {}  // internal
 
  private:
   std::shared_ptr<detail::ClientImpl> impl_;
 };
 
-// Draws progress on a terminal (standard error) while it lives: a bar, tasks done, tasks per second, time left. Prints a line every few seconds
-// where standard error is no terminal.
+// Draws progress on a terminal (standard error) while it lives: a bar, tasks done, tasks per second, time left. Prints
+// a line every few seconds where standard error is no terminal.
 class ProgressBar {
  public:
   explicit ProgressBar(Client& client);

@@ -30,7 +30,7 @@ inline constexpr int kDTypeCount = 13;
 // NumPy's kinds, in the order in which promotion goes up.
 enum class DTypeKind : std::uint8_t { kBool, kUnsigned, kSigned, kFloat, kComplex };
 
-std::size_t item_size(DType dtype);     // bytes of one element
+std::size_t item_size(DType dtype);  // bytes of one element
 DTypeKind kind_of(DType dtype);
 std::string_view name_of(DType dtype);  // NumPy's name: "float64"
 // From a NumPy name ("float64") or typestring without byte order ("f8"). Throws DTypeError naming the text.
@@ -40,9 +40,9 @@ DType promote(DType a, DType b);
 
 template <typename T>
 struct DTypeOf;  // only for the element types below
-#define TEGULA_DTYPE(T, k) \
-  template <>              \
-  struct DTypeOf<T> {      \
+#define TEGULA_DTYPE(T, k)                   \
+  template <>                                \
+  struct DTypeOf<T> {                        \
     static constexpr DType value = DType::k; \
   }
 TEGULA_DTYPE(bool, kBool);
@@ -65,13 +65,14 @@ concept Element = requires { DTypeOf<T>::value; };
 template <Element T>
 inline constexpr DType dtype_of = DTypeOf<T>::value;
 
-// A number written beside an array. C++ literals are weak (NEP 50): they take the array's dtype when their kind is not higher,
-// so int8 + 1 is int8 and float32 * 2.0 is float32. strong() makes a scalar that promotes like an array of that dtype.
+// A number written beside an array. C++ literals are weak (NEP 50): they take the array's dtype when their kind is not
+// higher, so int8 + 1 is int8 and float32 * 2.0 is float32. strong() makes a scalar that promotes like an array of that
+// dtype.
 class Scalar {
  public:
   template <typename T>
     requires std::is_arithmetic_v<T>
-  Scalar(T value);  // NOLINT: implicit on purpose, so that `x + 1` reads as written
+  Scalar(T value);                     // NOLINT: implicit on purpose, so that `x + 1` reads as written
   Scalar(std::complex<double> value);  // NOLINT
   Scalar(std::complex<float> value) : Scalar(std::complex<double>(value)) {}  // NOLINT
 
@@ -87,14 +88,15 @@ class Scalar {
   // For a strong scalar its dtype; for a weak one the default of its kind (bool, int64 or uint64, float64, complex128).
   DType dtype() const { return dtype_; }
   DTypeKind kind() const { return kind_of(dtype_); }
-  // Writes the value as one element of `dtype` to `out` (item_size(dtype) bytes). Throws ValueError when a weak integer doesn't fit
+  // Writes the value as one element of `dtype` to `out` (item_size(dtype) bytes). Throws ValueError when a weak integer
+  // doesn't fit
   // ("300 is out of bounds for uint8", NumPy's OverflowError) or an imaginary part would be lost.
   void store(DType dtype, void* out) const;
 
   bool is_integer() const { return kind() <= DTypeKind::kSigned; }
   std::complex<double> as_complex() const;
-  double as_double() const;        // the real part
-  std::int64_t as_int() const;     // integers: value modulo 2^64 as int64
+  double as_double() const;     // the real part
+  std::int64_t as_int() const;  // integers: value modulo 2^64 as int64
 
  private:
   enum class Holds : std::uint8_t { kSigned, kUnsigned, kFloat, kComplex };

@@ -1,5 +1,5 @@
-// The errors that Tegula throws. Every exception derives from tegula::Error; the type answers the question "what do I do next?",
-// the message names the values involved ("cannot broadcast (3, 4) with (5,)").
+// The errors that Tegula throws. Every exception derives from tegula::Error; the type answers the question "what do I
+// do next?", the message names the values involved ("cannot broadcast (3, 4) with (5,)").
 #pragma once
 
 #include <cstdint>
@@ -44,29 +44,30 @@ class Error : public std::runtime_error {
 };
 
 // Defines an error class that carries one code.
-#define TEGULA_DEFINE_ERROR(Name, Base, kCode)                                    \
-  class Name : public Base {                                                      \
-   public:                                                                        \
+#define TEGULA_DEFINE_ERROR(Name, Base, kCode)                                     \
+  class Name : public Base {                                                       \
+   public:                                                                         \
     explicit Name(const std::string& message) : Base(ErrorCode::kCode, message) {} \
-                                                                                  \
-   protected:                                                                     \
-    Name(ErrorCode code, const std::string& message) : Base(code, message) {}     \
+                                                                                   \
+   protected:                                                                      \
+    Name(ErrorCode code, const std::string& message) : Base(code, message) {}      \
   }
 
-TEGULA_DEFINE_ERROR(ValueError, Error, kValue);                    // An argument is wrong: mend the call.
-TEGULA_DEFINE_ERROR(ShapeError, ValueError, kShape);               // Shapes or chunks that don't fit together.
-TEGULA_DEFINE_ERROR(IndexError, ValueError, kIndex);               // An axis or index out of range.
-TEGULA_DEFINE_ERROR(DTypeError, ValueError, kDType);               // A dtype that the operation does not take.
-TEGULA_DEFINE_ERROR(ConfigError, Error, kConfig);                  // Unknown key or unusable value in the configuration.
-TEGULA_DEFINE_ERROR(ConnectionError, Error, kConnection);          // Nobody answered, or the peer went away.
-TEGULA_DEFINE_ERROR(VersionError, ConnectionError, kVersion);      // The peer speaks another protocol version.
+TEGULA_DEFINE_ERROR(ValueError, Error, kValue);                // An argument is wrong: mend the call.
+TEGULA_DEFINE_ERROR(ShapeError, ValueError, kShape);           // Shapes or chunks that don't fit together.
+TEGULA_DEFINE_ERROR(IndexError, ValueError, kIndex);           // An axis or index out of range.
+TEGULA_DEFINE_ERROR(DTypeError, ValueError, kDType);           // A dtype that the operation does not take.
+TEGULA_DEFINE_ERROR(ConfigError, Error, kConfig);              // Unknown key or unusable value in the configuration.
+TEGULA_DEFINE_ERROR(ConnectionError, Error, kConnection);      // Nobody answered, or the peer went away.
+TEGULA_DEFINE_ERROR(VersionError, ConnectionError, kVersion);  // The peer speaks another protocol version.
 TEGULA_DEFINE_ERROR(AuthenticationError, ConnectionError, kAuthentication);  // Missing or wrong cluster token.
-TEGULA_DEFINE_ERROR(ProtocolError, ConnectionError, kProtocol);    // The peer sent something that is no valid message.
-TEGULA_DEFINE_ERROR(TimeoutError, Error, kTimeout);                // A deadline passed; the work itself goes on.
-TEGULA_DEFINE_ERROR(FileError, Error, kFile);                      // Reading or writing a file failed (missing, truncated, disk full).
-TEGULA_DEFINE_ERROR(FileChangedError, FileError, kFileChanged);    // A file was changed while an array still read from it.
-TEGULA_DEFINE_ERROR(CancelledError, Error, kCancelled);            // The future was cancelled, or its client closed.
-TEGULA_DEFINE_ERROR(ClosedError, Error, kClosed);                  // The client or cluster is closed.
+TEGULA_DEFINE_ERROR(ProtocolError, ConnectionError, kProtocol);  // The peer sent something that is no valid message.
+TEGULA_DEFINE_ERROR(TimeoutError, Error, kTimeout);              // A deadline passed; the work itself goes on.
+TEGULA_DEFINE_ERROR(FileError, Error, kFile);  // Reading or writing a file failed (missing, truncated, disk full).
+TEGULA_DEFINE_ERROR(FileChangedError, FileError,
+                    kFileChanged);                       // A file was changed while an array still read from it.
+TEGULA_DEFINE_ERROR(CancelledError, Error, kCancelled);  // The future was cancelled, or its client closed.
+TEGULA_DEFINE_ERROR(ClosedError, Error, kClosed);        // The client or cluster is closed.
 TEGULA_DEFINE_ERROR(KernelNotFoundError, Error, kKernelNotFound);  // No loaded kernel library has this kernel.
 
 #undef TEGULA_DEFINE_ERROR
@@ -103,8 +104,9 @@ class TaskTooLarge : public TaskError {
   using TaskError::TaskError;
 };
 
-// Throws the class that belongs to info.code: the local class for codes that need no task (kFileChanged, kKernelNotFound, kCancelled, ...,
-// with the task's story in the message), TaskError or one of its subclasses for the rest.
+// Throws the class that belongs to info.code: the local class for codes that need no task (kFileChanged,
+// kKernelNotFound, kCancelled, ..., with the task's story in the message), TaskError or one of its subclasses for the
+// rest.
 [[noreturn]] void throw_error(const ErrorInfo& info);
 
 }  // namespace tegula

@@ -49,7 +49,7 @@ class HostArray {
   DType dtype() const { return dtype_; }
   const std::vector<std::int64_t>& shape() const { return shape_; }
   int ndim() const { return static_cast<int>(shape_.size()); }
-  std::int64_t size() const;     // elements
+  std::int64_t size() const;  // elements
   std::size_t nbytes() const;
   const void* data() const { return data_; }
   void* data() { return data_; }
@@ -74,8 +74,8 @@ class HostArray {
   template <Element T>
   T item() const;
 
-  static HostArray load_npy(const std::string& path);   // FileError, DTypeError
-  void save_npy(const std::string& path) const;          // FileError; written beside and renamed
+  static HostArray load_npy(const std::string& path);  // FileError, DTypeError
+  void save_npy(const std::string& path) const;        // FileError; written beside and renamed
 
  private:
   void check_type(DType wanted) const;

@@ -11,19 +11,21 @@
 namespace tegula {
 
 struct LocalClusterOptions {
-  unsigned workers = 0;              // 0: processes: one per core, in-process: one
-  unsigned threads_per_worker = 0;   // 0: cores / workers, at least one
-  bool processes = true;             // daemon processes over TCP on loopback; false: threads of this process over inproc
-  std::string memory_limit = "auto"; // per worker: "512MiB", "auto" (machine or cgroup / workers), "none"
-  std::string local_directory;       // for workers' files; "": a fresh directory in $TMPDIR, removed at the end
-  std::string program_directory;     // where tegula-scheduler and tegula-worker are; "": beside this program, then beside the library, then $PATH
+  unsigned workers = 0;             // 0: processes: one per core, in-process: one
+  unsigned threads_per_worker = 0;  // 0: cores / workers, at least one
+  bool processes = true;            // daemon processes over TCP on loopback; false: threads of this process over inproc
+  std::string memory_limit = "auto";  // per worker: "512MiB", "auto" (machine or cgroup / workers), "none"
+  std::string local_directory;        // for workers' files; "": a fresh directory in $TMPDIR, removed at the end
+  std::string program_directory;  // where tegula-scheduler and tegula-worker are; "": beside this program, then beside
+                                  // the library, then $PATH
   std::vector<std::string> worker_arguments;  // appended to each tegula-worker command line
   std::chrono::nanoseconds start_timeout = std::chrono::seconds(30);
 };
 
 class LocalCluster {
  public:
-  // Returns when every worker has joined. Throws ConnectionError (with the daemons' last log lines) or TimeoutError; nothing is left running.
+  // Returns when every worker has joined. Throws ConnectionError (with the daemons' last log lines) or TimeoutError;
+  // nothing is left running.
   explicit LocalCluster(const LocalClusterOptions& options = {});
   ~LocalCluster();  // close()
   LocalCluster(const LocalCluster&) = delete;
