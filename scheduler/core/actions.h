@@ -1,0 +1,34 @@
+// What the core wants done, in order. A shell is one std::visit over these.
+#pragma once
+
+#include <string>
+#include <variant>
+
+#include "comm/messages.h"
+#include "scheduler/core/events.h"
+#include "src/ids.h"
+
+namespace tegula::scheduler {
+
+struct SendToWorker {
+  WorkerId worker{};
+  msg::Message message;
+};
+struct SendToClient {
+  ConnectionId connection{};
+  msg::Message message;
+};
+// Close after what was sent has left. The core has forgotten the worker already; reporting WorkerLost is harmless.
+struct CloseWorker {
+  WorkerId worker{};
+  std::string reason;
+};
+// Close after what was sent has left. No event of that connection means anything any more.
+struct CloseClient {
+  ConnectionId connection{};
+  std::string reason;
+};
+
+using Action = std::variant<SendToWorker, SendToClient, CloseWorker, CloseClient>;
+
+}  // namespace tegula::scheduler

@@ -1,0 +1,77 @@
+// What can happen to the scheduler's core. The shell numbers connections and passes messages on as they came; the core
+// decides what they mean, so a peer that misbehaves is the core's business too.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <variant>
+
+#include "comm/messages.h"
+#include "src/ids.h"
+
+namespace tegula::scheduler {
+
+// A moment on the shell's steady clock. The core only compares and subtracts.
+using Time = std::chrono::nanoseconds;
+
+// A connection of a client, numbered from 1 by the shell, never reused. (A session may outlive its connection.)
+enum class ConnectionId : std::uint64_t {};
+
+// A worker's connection opened and its RegisterWorker came. The shell numbers worker connections from 1, never reusing
+// a number, also when the worker is then refused. Answered with WorkerRegistered or WorkerRefused (and CloseWorker).
+struct WorkerJoined {
+  WorkerId worker{};
+  msg::RegisterWorker registration;
+};
+
+// Any later message of a worker. News of a worker that is gone gives no actions; a message that a worker has no
+// business to send ends its connection.
+struct FromWorker {
+  WorkerId worker{};
+  msg::Message message;
+};
+
+enum class LossReason : std::uint8_t {
+  kConnection,  // the connection ended without a word
+  kHeartbeat,   // nothing heard for config.worker_timeout (the core finds out by itself, from Tick)
+  kProtocol,    // the worker sent what no worker may send (found by the core, or by the shell: a malformed frame)
+  kSlow,        // does not read what it is sent; the shell gave it up
+  kOrderly,     // said WorkerLeaving, or the shell ended it on purpose: nobody is to blame
+};
+
+// A worker's connection ended. A second loss of the same worker is ignored, so the shell may report each close.
+struct WorkerLost {
+  WorkerId worker{};
+  LossReason reason = LossReason::kConnection;
+  std::string detail;  // for people: "connection reset by peer"
+};
+
+// A client's connection opened and its AttachClient came. `fresh_session` and `fresh_secret` are random non-zero
+// numbers that the core takes if this is to be a new session. Answered with ClientAttached; when the session to
+// re-attach is not known any more (or the secret is wrong) with ClientAttached{session: 0} followed by CloseClient.
+struct ClientConnected {
+  ConnectionId connection{};
+  msg::AttachClient attach;
+  std::uint64_t fresh_session = 0;
+  std::uint64_t fresh_secret = 0;
+};
+
+// Any later message of a client.
+struct FromClient {
+  ConnectionId connection{};
+  msg::Message message;
+};
+
+// A client's connection ended. After CloseClient its session is gone already; otherwise it may come back within
+// config.reattach_grace, after which Tick closes the session.
+struct ClientLost {
+  ConnectionId connection{};
+};
+
+// Time passes. Wanted every 20 to 100 ms, and at once whenever `SchedulerState::busy()` says so.
+struct Tick {};
+
+using Event = std::variant<WorkerJoined, FromWorker, WorkerLost, ClientConnected, FromClient, ClientLost, Tick>;
+
+}  // namespace tegula::scheduler

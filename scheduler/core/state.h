@@ -1,0 +1,148 @@
+// The scheduler's core: every scheduling decision and no I/O. Events go in, actions come out; the same events with the
+// same times give the same actions in the same order. Plain and single-threaded: the owner calls it from one thread at
+// a time (or under one lock). Copyable, so that a test can try two futures of one state.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "scheduler/core/actions.h"
+#include "scheduler/core/events.h"
+#include "src/graph.h"
+#include "src/ids.h"
+
+namespace tegula::scheduler {
+
+struct SchedulerConfig {
+  std::uint64_t seed = 1;  // breaks ties between equals
+  std::chrono::nanoseconds reattach_grace = std::chrono::seconds(5);
+  std::chrono::nanoseconds worker_timeout = std::chrono::seconds(30);  // 0: only a closed connection is a loss
+  std::chrono::nanoseconds heartbeat_interval = std::chrono::seconds(1);
+  std::uint32_t allowed_deaths = 3;             // worker deaths with a task under way, after which it is KilledWorker
+  std::uint32_t allowed_fetch_failures = 20;    // returns for missing inputs, after which a task ends as kDataLost
+  std::uint64_t max_demanded_tasks = 1u << 28;  // of all sessions together; a submission beyond it is refused
+  std::size_t log_size = 1u << 16;              // transitions kept for story()
+  std::size_t root_margin = 256;                // roots that may be ready beyond twice the slots
+  std::size_t expansion_steps = 1u << 16;  // steps of expansion in one settle(), so that other events get their turn
+};
+
+// Where a task stands. `released`: demanded, but nobody has looked at it yet (it has no record of its own).
+enum class TaskState : std::uint8_t {
+  kReleased,
+  kWaiting,     // for inputs
+  kNoWorker,    // ready, but no live worker has its kernel
+  kQueued,      // ready, waits for slot credit
+  kProcessing,  // bound to a worker
+  kMemory,      // finished, at least one output kept
+  kErred,
+  kForgotten,  // not known
+};
+// Of a task in kProcessing. Whether a bound task executes already is known to its worker only.
+enum class TaskPhase : std::uint8_t { kNone, kBound, kRetracting };
+
+std::string_view name_of(TaskState state);  // "no-worker"
+
+// One line of the transition log.
+struct Transition {
+  Time time{};
+  TaskId task{};
+  TaskState from = TaskState::kForgotten;
+  TaskState to = TaskState::kForgotten;
+  WorkerId worker{};    // 0: none
+  AttemptId attempt{};  // 0: none
+};
+std::string to_string(const Transition& transition);
+
+// Kept as things happen, so reading them costs nothing. Counts since start unless said otherwise.
+struct Counters {
+  // now
+  std::uint64_t released = 0, waiting = 0, no_worker = 0, queued = 0, processing = 0, memory = 0, erred = 0;
+  std::uint64_t workers = 0, threads = 0, clients = 0, layers = 0;
+  std::uint64_t slots_free = 0;  // credit not spent
+  // since start
+  std::uint64_t tasks_finished = 0, tasks_failed = 0, tasks_returned = 0, tasks_recomputed = 0;
+  std::uint64_t assignments = 0, retractions = 0, adopted_replicas = 0, results_freed = 0;
+  std::uint64_t workers_joined = 0, workers_lost = 0, sessions = 0, submissions = 0, submissions_refused = 0;
+  std::uint64_t compute_ns = 0;  // in kernels, as workers reported
+  // Things that no honest, bug-free peer does. Each must be 0 in a test without faults.
+  std::uint64_t heartbeat_mismatches = 0;  // a worker's attempts are not those that this core thinks it has
+  std::uint64_t stale_answers = 0;         // answers for attempts that are not the task's
+  std::uint64_t client_anomalies = 0;      // releases of what was not wanted, unknown layers
+};
+
+struct WorkerInfo {
+  WorkerId worker{};
+  msg::RegisterWorker registration;
+  msg::WorkerHeartbeat heartbeat;  // the last one
+  Time last_heard{};
+  std::uint64_t slots_granted = 0, slots_spent = 0;
+  std::uint32_t processing = 0;  // attempts bound to it
+};
+
+struct TaskInfo {
+  TaskState state = TaskState::kForgotten;
+  TaskPhase phase = TaskPhase::kNone;
+  WorkerId worker{};    // kProcessing
+  AttemptId attempt{};  // kProcessing
+  std::int64_t priority = 0;
+  std::string key;  // empty when the layer is not known
+  std::string kernel;
+  struct Output {
+    std::uint64_t nbytes = 0;
+    std::uint64_t wants = 0;      // of all clients
+    std::uint64_t consumers = 0;  // demanded tasks that still have to read it
+    std::vector<WorkerId> holders;
+  };
+  std::vector<Output> outputs;
+};
+
+struct Core;
+
+class SchedulerState {
+ public:
+  explicit SchedulerState(SchedulerConfig config = {});
+  ~SchedulerState();
+  SchedulerState(const SchedulerState& other);
+  SchedulerState& operator=(const SchedulerState& other);
+  SchedulerState(SchedulerState&&) noexcept;
+  SchedulerState& operator=(SchedulerState&&) noexcept;
+
+  // Applies one event and takes the decisions that follow: apply() and settle() in one. Appends what is to be done.
+  void handle(Time now, Event event, std::vector<Action>& actions);
+
+  // For a batch that came together (one frame of a connection, one turn of a loop): apply() each event, then settle()
+  // once. Cheaper than handle() for each, and it lets a worker's new credit and the news that came with it be seen
+  // together. Nothing is bound, freed or expanded before settle().
+  void apply(Time now, Event event, std::vector<Action>& actions);
+  void settle(Time now, std::vector<Action>& actions);
+
+  // The last settle() ended before everything was expanded that could be: call handle(Tick) as soon as the events that
+  // are waiting have been served.
+  bool busy() const;
+
+  // ---- for people and tests; none of these changes anything ----
+  const Counters& counters() const;
+  std::vector<WorkerInfo> workers() const;  // by id
+  TaskInfo task(TaskId task) const;
+  std::optional<LayerId> find_layer(const LayerHash& hash) const;
+  std::vector<Transition> story(TaskId task) const;  // oldest first, as far back as the log goes
+  std::vector<Transition> log() const;
+  // No session, task, layer, result or queue is left (workers may be connected).
+  bool empty() const;
+  std::size_t task_record_bytes() const;  // memory in the tables of tasks: what grows with the number of known tasks
+
+  // Compares every index, counter and queue with what follows from the rest. Throws Error(kInternal) that tells the
+  // task and its story. O(everything).
+  void check_invariants() const;
+
+ private:
+  std::unique_ptr<Core> core_;
+};
+
+}  // namespace tegula::scheduler
