@@ -111,7 +111,9 @@ inline constexpr std::int64_t kMaxTasksPerLayer = std::int64_t{1} << 31;
 // One chunk (or a box of it) that a task reads.
 struct InputPiece {
   std::uint32_t index = 0;  // task index in the input layer
-  Box box;                  // empty: the whole chunk
+  // Empty: the whole chunk. Where one dimension of the rule is Pieces, the others have a BoxDim{0, kUnknown, 1}: all of
+  // it.
+  Box box;
 };
 
 // The inputs of task `index` by rule `rule`, row-major over the piece grid. `piece_grid` (may be null) gets the number
@@ -134,7 +136,8 @@ class ConsumerIndex {
   ConsumerIndex(const Layer& layer, std::size_t rule);
   void for_each(std::uint32_t producer, const std::function<void(std::uint32_t)>& visit) const;
   std::uint64_t count(std::uint32_t producer) const;
-  bool covers_all_producers() const;  // every block of the input has at least one consumer
+  // Every block of the input has at least one consumer. (May say no where knowing would be costly.)
+  bool covers_all_producers() const;
 
  private:
   struct State;
