@@ -1,0 +1,93 @@
+// What goes into the worker's state machine and what comes out of it. Messages of the scheduler and of peers are events
+// as they are.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "comm/messages.h"
+#include "src/chunk.h"
+#include "src/ids.h"
+#include "tegula/error.h"
+
+namespace tegula::worker {
+
+// Monotonic time since an arbitrary start. The core reads no clock: it is told.
+using Time = std::chrono::nanoseconds;
+
+// What a task reads, complete. Shared between the core and the thread that runs the task; never changed once made.
+struct TaskInputs {
+  std::vector<Chunk> pieces;        // of all rules, in order
+  std::vector<std::uint32_t> ndim;  // per rule: dimensions of its piece grid
+  std::vector<std::int64_t> grids;  // the piece grids, one after the other
+};
+using TaskInputsPtr = std::shared_ptr<const TaskInputs>;
+
+// ---- events
+// -------------------------------------------------------------------------------------------------------------------------------
+struct FetchFailed {  // no connection to the peer, or it broke before the reply
+  std::uint64_t request = 0;
+};
+struct KernelFinished {
+  AttemptId attempt{};
+  std::vector<Chunk> outputs;
+  std::uint64_t need = 0;  // bytes of outputs and scratch, as planned
+  std::uint64_t compute_ns = 0;
+};
+struct KernelFailed {
+  AttemptId attempt{};
+  ErrorInfo error;
+  std::uint64_t compute_ns = 0;
+};
+// The plan asks for more than was granted; the kernel did not run.
+struct KernelNeeds {
+  AttemptId attempt{};
+  std::uint64_t need = 0;
+};
+// The executor gave the attempt back, not begun: the answer to Recall if it is one. A Recall that came too late has no
+// answer of its own; the kernel's end is one.
+struct Recalled {
+  AttemptId attempt{};
+};
+struct Tick {};  // only the time has changed
+
+using Event = std::variant<Tick, msg::Assign, KernelFinished, msg::FreeResults, msg::Retract, msg::DefineLayer,
+                           msg::ForgetLayer, msg::WorkerAddress, msg::WorkerRegistered, msg::FetchReply, FetchFailed,
+                           KernelFailed, KernelNeeds, Recalled>;
+
+// ---- actions
+// ------------------------------------------------------------------------------------------------------------------------------
+struct SendToScheduler {
+  msg::Message message;
+};
+// Answered by a FetchReply with this request number, or by FetchFailed.
+struct StartFetch {
+  std::uint64_t request = 0;
+  WorkerId peer{};
+  std::string address;
+  std::vector<msg::Fetch::Item> items;
+};
+// Answered by KernelFinished, KernelFailed, KernelNeeds or Recalled.
+struct Execute {
+  AttemptId attempt{};
+  TaskId task{};
+  TaskInputsPtr inputs;       // null: none
+  std::uint64_t granted = 0;  // bytes that outputs and scratch may take together
+};
+// Takes the attempt back from the executor if it has not begun. `cancel`: when it has begun its kernel is asked to
+// stop.
+struct Recall {
+  AttemptId attempt{};
+  bool cancel = false;
+};
+// No task of the layer is left and none will come.
+struct ReleaseLayer {
+  LayerId layer{};
+};
+using Action = std::variant<SendToScheduler, Execute, StartFetch, Recall, ReleaseLayer>;
+
+}  // namespace tegula::worker

@@ -1,0 +1,238 @@
+#include "worker/core/fetches.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "src/shape.h"
+
+namespace tegula::worker {
+
+std::size_t Fetches::KeyHash::operator()(const Key& key) const noexcept {
+  std::uint64_t hash = std::hash<ResultId>{}(key.result);
+  const auto add = [&hash](std::int64_t value) {
+    hash = (hash ^ static_cast<std::uint64_t>(value)) * 0x9E3779B97F4A7C15ull;
+    hash ^= hash >> 32;
+  };
+  for (const BoxDim& dim : key.box) {
+    add(dim.start);
+    add(dim.count);
+    add(dim.step);
+  }
+  return hash;
+}
+
+void Fetches::set_address(WorkerId worker, std::string address) { peers_[worker].address = std::move(address); }
+
+std::uint64_t Fetches::extra_bytes(const ResultId& result, const Box& box, std::uint64_t estimate) const {
+  return by_key_.contains(Key{result, box}) ? 0 : estimate;
+}
+
+Fetches::Wanted Fetches::want(const ResultId& result, const Box& box, std::uint64_t estimate,
+                              const std::vector<WorkerId>& holders, User user) {
+  const auto [found, is_new] = by_key_.try_emplace(Key{result, box}, last_piece_ + 1);
+  const PieceId id = found->second;
+  Piece& piece = pieces_[id];
+  piece.users.push_back(user);
+  if (is_new) {
+    ++last_piece_;
+    piece.key = found->first;
+    piece.bytes = estimate;
+    for (const WorkerId holder : holders) piece.holders.push_back({holder, 0});
+    // Spread over the holders, so that a much wanted result is not asked from one worker by all.
+    if (piece.holders.size() > 1) {
+      const auto first = KeyHash{}(piece.key) % piece.holders.size();
+      std::rotate(piece.holders.begin(), piece.holders.begin() + static_cast<std::ptrdiff_t>(first),
+                  piece.holders.end());
+    }
+    reserved_bytes_ += estimate;
+    enqueue(id, piece, false);
+  } else {
+    for (const WorkerId holder : holders) {
+      const auto same = [holder](const Candidate& candidate) { return candidate.worker == holder; };
+      if (std::none_of(piece.holders.begin(), piece.holders.end(), same)) piece.holders.push_back({holder, 0});
+    }
+  }
+  return {id, piece.stage == Stage::kArrived ? &piece.chunk : nullptr};
+}
+
+void Fetches::release(PieceId id, AttemptId attempt) {
+  const auto found = pieces_.find(id);
+  if (found == pieces_.end()) return;
+  Piece& piece = found->second;
+  std::erase_if(piece.users, [attempt](const User& user) { return user.attempt == attempt; });
+  if (!piece.users.empty() || piece.stage == Stage::kInFlight) return;
+  if (piece.stage == Stage::kQueued) {
+    const WorkerId holder = piece.holders.front().worker;
+    Peer& peer = peers_[holder];
+    std::erase(peer.queue, id);
+    if (peer.queue.empty()) waiting_peers_.erase(holder);
+  }
+  erase(id);
+}
+
+void Fetches::enqueue(PieceId id, Piece& piece, bool in_front) {
+  piece.stage = Stage::kQueued;
+  const WorkerId holder = piece.holders.front().worker;
+  Peer& peer = peers_[holder];
+  if (in_front) {
+    peer.queue.push_front(id);
+  } else {
+    peer.queue.push_back(id);
+  }
+  waiting_peers_.insert(holder);
+}
+
+void Fetches::erase(PieceId id) {
+  const auto found = pieces_.find(id);
+  if (found->second.stage != Stage::kArrived) reserved_bytes_ -= found->second.bytes;
+  by_key_.erase(found->second.key);
+  pieces_.erase(found);
+}
+
+void Fetches::pump(Time now, std::vector<Action>& actions) {
+  for (auto next = waiting_peers_.begin(); next != waiting_peers_.end();) {
+    const WorkerId worker = *next;
+    Peer& peer = peers_[worker];
+    while (!peer.queue.empty() && peer.requests < limits_.requests_per_peer && now >= peer.not_before) {
+      if (!requests_.empty() && (requests_.size() >= limits_.requests || bytes_in_flight_ >= limits_.bytes_in_flight))
+        return;
+      // A peer that failed is asked by one request at a time until it has answered.
+      if (peer.setbacks > 0 && peer.requests > 0) break;
+      StartFetch fetch{++last_request_, worker, peer.address, {}};
+      Request request{worker, 0, {}};
+      while (!peer.queue.empty() && request.pieces.size() < limits_.request_items) {
+        const PieceId id = peer.queue.front();
+        Piece& piece = pieces_.at(id);
+        if (!request.pieces.empty() && request.bytes + piece.bytes > limits_.request_bytes) break;
+        peer.queue.pop_front();
+        piece.stage = Stage::kInFlight;
+        request.bytes += piece.bytes;
+        request.pieces.push_back(id);
+        fetch.items.push_back({piece.key.result, piece.key.box});
+      }
+      ++peer.requests;
+      bytes_in_flight_ += request.bytes;
+      requests_.emplace(fetch.request, std::move(request));
+      actions.emplace_back(std::move(fetch));
+    }
+    next = peer.queue.empty() ? waiting_peers_.erase(next) : std::next(next);
+  }
+}
+
+void Fetches::set_back(Peer& peer, Time now) {
+  const Time wait =
+      std::min(limits_.max_backoff, limits_.first_backoff * (std::int64_t{1} << std::min(peer.setbacks, 16u)));
+  ++peer.setbacks;
+  peer.not_before = std::max(peer.not_before, now + wait);
+}
+
+Fetches::Request Fetches::finish_request(std::unordered_map<std::uint64_t, Request>::iterator found) {
+  Request request = std::move(found->second);
+  requests_.erase(found);
+  --peers_[request.peer].requests;
+  bytes_in_flight_ -= request.bytes;
+  return request;
+}
+
+void Fetches::next_holder(PieceId id, Piece& piece, Outcome& outcome) {
+  piece.missing.push_back({piece.key.result, piece.holders.front().worker});
+  piece.holders.erase(piece.holders.begin());
+  if (piece.holders.empty()) {
+    outcome.lost.push_back({std::move(piece.missing), std::move(piece.users)});
+    erase(id);
+  } else {
+    enqueue(id, piece, false);
+  }
+}
+
+void Fetches::settle_item(PieceId id, msg::FetchReply::Item item, Outcome& outcome) {
+  Piece& piece = pieces_.at(id);
+  if (piece.users.empty()) {
+    erase(id);
+    return;
+  }
+  switch (item.status) {
+    case msg::FetchStatus::kOk: {
+      bool fits =
+          item.chunk.contiguous() && (piece.key.box.empty() || piece.key.box.size() == item.chunk.shape().size());
+      for (std::size_t d = 0; fits && d < piece.key.box.size(); ++d)
+        fits = piece.key.box[d].count == item.chunk.shape()[d];
+      if (!fits) {
+        outcome.refused.push_back(
+            {"a peer answered with a piece of shape " + to_string(item.chunk.shape()) + " that was not asked for",
+             std::move(piece.users)});
+        erase(id);
+        return;
+      }
+      reserved_bytes_ -= piece.bytes;
+      piece.stage = Stage::kArrived;
+      piece.chunk = std::move(item.chunk);
+      outcome.arrived.push_back({piece.chunk, piece.users});
+      return;
+    }
+    case msg::FetchStatus::kMissing:
+      next_holder(id, piece, outcome);
+      return;
+    case msg::FetchStatus::kBusy:
+      std::rotate(piece.holders.begin(), piece.holders.begin() + 1,
+                  piece.holders.end());  // another holder may have time
+      enqueue(id, piece, true);
+      return;
+    case msg::FetchStatus::kBadBox:
+      outcome.refused.push_back({"an input's box reaches outside its chunk", std::move(piece.users)});
+      erase(id);
+      return;
+  }
+}
+
+Fetches::Outcome Fetches::replied(msg::FetchReply reply, Time now) {
+  Outcome outcome;
+  const auto found = requests_.find(reply.request);
+  if (found == requests_.end()) return outcome;
+  if (reply.items.size() != found->second.pieces.size()) return failed(reply.request, now);
+  const Request request = finish_request(found);
+  const auto busy = [](const msg::FetchReply::Item& item) { return item.status == msg::FetchStatus::kBusy; };
+  Peer& peer = peers_[request.peer];
+  if (std::any_of(reply.items.begin(), reply.items.end(), busy)) {
+    set_back(peer, now);
+  } else {
+    peer.setbacks = 0;
+  }
+  for (std::size_t i = request.pieces.size(); i-- > 0;) {  // backwards, so that what is asked again keeps its order
+    settle_item(request.pieces[i], std::move(reply.items[i]), outcome);
+  }
+  return outcome;
+}
+
+Fetches::Outcome Fetches::failed(std::uint64_t number, Time now) {
+  Outcome outcome;
+  const auto found = requests_.find(number);
+  if (found == requests_.end()) return outcome;
+  const Request request = finish_request(found);
+  set_back(peers_[request.peer], now);
+  for (std::size_t i = request.pieces.size(); i-- > 0;) {
+    const PieceId id = request.pieces[i];
+    Piece& piece = pieces_.at(id);
+    if (piece.users.empty()) {
+      erase(id);
+    } else if (++piece.holders.front().tries < limits_.tries_per_holder) {
+      std::rotate(piece.holders.begin(), piece.holders.begin() + 1, piece.holders.end());
+      enqueue(id, piece, true);
+    } else {
+      next_holder(id, piece, outcome);
+    }
+  }
+  return outcome;
+}
+
+std::optional<Time> Fetches::next_wakeup(Time now) const {
+  std::optional<Time> wakeup;
+  for (const WorkerId worker : waiting_peers_) {
+    const Peer& peer = peers_.at(worker);
+    if (peer.not_before > now && (!wakeup || peer.not_before < *wakeup)) wakeup = peer.not_before;
+  }
+  return wakeup;
+}
+
+}  // namespace tegula::worker

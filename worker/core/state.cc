@@ -1,0 +1,353 @@
+#include "worker/core/state.h"
+
+#include <stdexcept>
+#include <utility>
+#include <variant>
+
+namespace tegula::worker {
+
+namespace {
+
+// The bytes beyond the declared outputs that the first task of a layer is granted; what its plan says is remembered for
+// the next.
+constexpr std::uint64_t kFirstExtraBytes = 128u << 10;
+
+}  // namespace
+
+std::string_view name_of(TaskState state) {
+  switch (state) {
+    case TaskState::kWaiting:
+      return "waiting";
+    case TaskState::kFetching:
+      return "fetching";
+    case TaskState::kReady:
+      return "ready";
+    case TaskState::kExecuting:
+      return "executing";
+    case TaskState::kAbandoned:
+      return "abandoned";
+  }
+  return "?";
+}
+
+WorkerState::WorkerState(const CoreOptions& options)
+    : options_(options), credit_(options.threads), fetches_(options.fetch) {}
+
+void WorkerState::handle(std::span<Event> events, Time now, std::vector<Action>& actions) {
+  now_ = now;
+  actions_ = &actions;
+  for (Event& event : events) {
+    std::visit([this](auto& e) { apply(e); }, event);
+  }
+  settle();
+  actions_ = nullptr;
+}
+
+const Chunk* WorkerState::find(const ResultId& result) const {
+  const auto found = results_.find(result);
+  return found == results_.end() ? nullptr : &found->second;
+}
+
+std::optional<TaskState> WorkerState::state_of(AttemptId attempt) const {
+  const auto found = tasks_.find(attempt);
+  if (found == tasks_.end()) return std::nullopt;
+  return found->second.state;
+}
+
+msg::WorkerHeartbeat WorkerState::heartbeat() const {
+  msg::WorkerHeartbeat beat;
+  beat.attempts_hash = attempts_hash_;
+  beat.sent = answered_;
+  beat.received = received_;
+  beat.managed_bytes = managed_bytes();
+  beat.reserved_bytes = reserved_bytes();
+  beat.tasks_done = done_;
+  beat.executing = static_cast<std::uint32_t>(handed_);
+  beat.ready = static_cast<std::uint32_t>(ready_.size());
+  beat.waiting = static_cast<std::uint32_t>(waiting_.size() + fetching_);
+  return beat;
+}
+
+// ---- what the scheduler says
+// -----------------------------------------------------------------------------------------------------------------
+
+void WorkerState::apply(Tick&) {}
+
+void WorkerState::apply(msg::WorkerRegistered& event) { self_ = event.worker; }
+
+void WorkerState::apply(msg::WorkerAddress& event) { fetches_.set_address(event.worker, std::move(event.address)); }
+
+void WorkerState::apply(msg::DefineLayer& event) {
+  const auto [found, is_new] = layers_.try_emplace(event.layer);
+  if (!is_new) return;
+  LayerInfo& layer = found->second;
+  layer.description = std::move(event.description);
+  layer.hash = event.hash;
+  layer.extra_bytes = kFirstExtraBytes;
+  if (layer.description == nullptr) {
+    layer.invalid = "the layer came without a description";
+    return;
+  }
+  // The layers that this one reads may be unknown here; their grids are taken as the rules state them. What the
+  // scheduler has checked is thus checked again as far as this process would be hurt by it.
+  const auto stated = [&layer](LayerNumber number, std::uint16_t output) -> std::optional<std::vector<std::int64_t>> {
+    for (const InputRule& rule : layer.description->inputs) {
+      if (rule.layer == number && rule.output == output) return rule.grid;
+    }
+    return std::nullopt;
+  };
+  try {
+    validate_layer(*layer.description, stated);
+  } catch (const Error& error) {
+    layer.invalid = error.what();
+  }
+}
+
+void WorkerState::apply(msg::ForgetLayer& event) {
+  const auto found = layers_.find(event.layer);
+  if (found == layers_.end()) return;
+  found->second.forgotten = true;
+  release_layer_if_done(event.layer);
+}
+
+void WorkerState::release_layer_if_done(LayerId id) {
+  const auto found = layers_.find(id);
+  if (found == layers_.end() || !found->second.forgotten || found->second.tasks > 0) return;
+  layers_.erase(found);
+  actions_->emplace_back(ReleaseLayer{id});
+}
+
+void WorkerState::apply(msg::Assign& event) {
+  const auto [place, is_new] = tasks_.try_emplace(event.attempt);
+  if (!is_new) return;  // attempt numbers are never reused: this is the same message again
+  ++received_;
+  attempts_hash_ ^= msg::mix(event.attempt);
+  Task& task = place->second;
+  task.attempt = event.attempt;
+  task.id = event.task;
+  task.priority = event.priority;
+  task.holders = std::move(event.holders);
+  waiting_.insert(order_of(task));
+
+  const auto found = layers_.find(layer_of(task.id));
+  if (found == layers_.end()) {
+    answer_failed(place, ErrorCode::kInternal, "the scheduler assigned a task of a layer that it has not defined here");
+    return;
+  }
+  LayerInfo& layer = found->second;
+  ++layer.tasks;
+  if (!layer.invalid.empty()) {
+    answer_failed(place, ErrorCode::kInternal, layer.invalid);
+    return;
+  }
+  if (index_of(task.id) >= layer.description->tasks()) {
+    answer_failed(place, ErrorCode::kInternal, "the layer has no task " + std::to_string(index_of(task.id)));
+    return;
+  }
+  task.need = declared_need(task);
+  if (too_large(task)) {
+    answer_too_large(place);
+    return;
+  }
+  try {
+    if (!layer.description->inputs.empty()) list_inputs(task, *layer.description);
+  } catch (const Error& error) {
+    answer_failed(place, error.code(), error.what());
+    return;
+  }
+  if (task.missing == 0) become_ready(place);
+}
+
+void WorkerState::apply(msg::Retract& event) {
+  const auto found = tasks_.find(event.attempt);
+  if (found == tasks_.end()) return;  // answered already; the answer is on its way
+  Task& task = found->second;
+  if (task.state == TaskState::kExecuting) {
+    task.state = TaskState::kAbandoned;
+    actions_->emplace_back(Recall{task.attempt, true});
+  } else if (task.state != TaskState::kAbandoned) {
+    answer_returned(found);
+  }
+}
+
+void WorkerState::apply(msg::FreeResults& event) {
+  for (const ResultId& result : event.results) {
+    const auto found = results_.find(result);
+    if (found == results_.end()) continue;
+    ledger_.drop(found->second.buffer());
+    results_.erase(found);
+  }
+}
+
+// ---- what the executor says
+// ------------------------------------------------------------------------------------------------------------------
+
+void WorkerState::stop_executing(Task& task) {
+  --handed_;
+  granted_bytes_ -= task.granted;
+  task.granted = 0;
+}
+
+void WorkerState::apply(KernelFinished& event) {
+  const auto found = tasks_.find(event.attempt);
+  if (found == tasks_.end()) return;
+  Task& task = found->second;
+  if (task.state != TaskState::kExecuting && task.state != TaskState::kAbandoned) return;
+  ++done_;
+  last_end_ = now_;
+  credit_.observe(std::chrono::nanoseconds(event.compute_ns));
+  if (task.state == TaskState::kAbandoned) {
+    answer_returned(found);
+    return;
+  }
+  LayerInfo& layer = layers_.at(layer_of(task.id));
+  const std::uint64_t declared = declared_need(task);
+  if (event.need > declared) layer.extra_bytes = std::max(layer.extra_bytes, event.need - declared);
+  msg::TaskFinished answer{task.attempt, task.id, {}, event.compute_ns};
+  answer.nbytes.reserve(event.outputs.size());
+  for (std::size_t i = 0; i < event.outputs.size(); ++i) {
+    answer.nbytes.push_back(event.outputs[i].nbytes());
+    keep_result({task.id, static_cast<std::uint16_t>(i)}, std::move(event.outputs[i]));
+  }
+  actions_->emplace_back(SendToScheduler{std::move(answer)});
+  forget(found);
+}
+
+void WorkerState::apply(KernelFailed& event) {
+  const auto found = tasks_.find(event.attempt);
+  if (found == tasks_.end()) return;
+  Task& task = found->second;
+  if (task.state != TaskState::kExecuting && task.state != TaskState::kAbandoned) return;
+  ++done_;
+  last_end_ = now_;
+  credit_.observe(std::chrono::nanoseconds(event.compute_ns));
+  if (task.state == TaskState::kAbandoned) {
+    answer_returned(found);
+  } else {
+    answer_failed(found, std::move(event.error));
+  }
+}
+
+void WorkerState::apply(KernelNeeds& event) {
+  const auto found = tasks_.find(event.attempt);
+  if (found == tasks_.end()) return;
+  Task& task = found->second;
+  if (task.state == TaskState::kAbandoned) {
+    answer_returned(found);
+    return;
+  }
+  if (task.state != TaskState::kExecuting) return;
+  LayerInfo& layer = layers_.at(layer_of(task.id));
+  const std::uint64_t declared = declared_need(task);
+  if (event.need > declared) layer.extra_bytes = std::max(layer.extra_bytes, event.need - declared);
+  task.need = event.need;
+  if (too_large(task)) {
+    answer_too_large(found);
+    return;
+  }
+  stop_executing(task);
+  task.state = TaskState::kReady;
+  ready_.insert(order_of(task));
+}
+
+void WorkerState::apply(Recalled& event) {
+  const auto found = tasks_.find(event.attempt);
+  if (found == tasks_.end()) return;
+  Task& task = found->second;
+  if (task.state == TaskState::kAbandoned) {
+    answer_returned(found);
+  } else if (task.state == TaskState::kExecuting) {
+    stop_executing(task);
+    task.state = TaskState::kReady;
+    ready_.insert(order_of(task));
+  }
+}
+
+// ---- answers
+// ---------------------------------------------------------------------------------------------------------------------------------
+
+void WorkerState::keep_result(const ResultId& result, Chunk chunk) {
+  ledger_.hold(chunk.buffer());
+  const auto [found, is_new] = results_.try_emplace(result);
+  if (!is_new) ledger_.drop(found->second.buffer());
+  found->second = std::move(chunk);
+}
+
+void WorkerState::answer_failed(TaskMap::iterator task, ErrorCode code, std::string message) {
+  ErrorInfo error;
+  error.code = code;
+  error.message = std::move(message);
+  answer_failed(task, std::move(error));
+}
+
+void WorkerState::answer_failed(TaskMap::iterator found, ErrorInfo error) {
+  const Task& task = found->second;
+  const auto layer = layers_.find(layer_of(task.id));
+  if (layer != layers_.end() && layer->second.description != nullptr) {
+    const Layer& description = *layer->second.description;
+    error.kernel = description.kernel;
+    if (index_of(task.id) < description.tasks())
+      error.key = key_text(description, layer->second.hash, index_of(task.id));
+  }
+  error.worker = options_.worker;
+  actions_->emplace_back(SendToScheduler{msg::TaskFailed{task.attempt, task.id, std::move(error)}});
+  forget(found);
+}
+
+void WorkerState::answer_too_large(TaskMap::iterator found) {
+  const Task& task = found->second;
+  std::string message = "the task needs " + std::to_string(task.need) + " bytes for its outputs and scratch";
+  if (task.input_bytes > 0) message += " beside " + std::to_string(task.input_bytes) + " bytes of inputs";
+  message += "; this worker's memory limit is " + std::to_string(options_.memory_limit) + " bytes";
+  answer_failed(found, ErrorCode::kTaskTooLarge, std::move(message));
+}
+
+void WorkerState::answer_returned(TaskMap::iterator found, std::vector<msg::TaskReturned::Missing> missing) {
+  const Task& task = found->second;
+  actions_->emplace_back(SendToScheduler{msg::TaskReturned{task.attempt, task.id, std::move(missing)}});
+  forget(found);
+}
+
+void WorkerState::leave_state(const Task& task) {
+  switch (task.state) {
+    case TaskState::kWaiting:
+      waiting_.erase(order_of(task));
+      break;
+    case TaskState::kFetching:
+      --fetching_;
+      break;
+    case TaskState::kReady:
+      ready_.erase(order_of(task));
+      break;
+    case TaskState::kExecuting:
+    case TaskState::kAbandoned:
+      break;
+  }
+}
+
+void WorkerState::forget(TaskMap::iterator found) {
+  Task& task = found->second;
+  ++answered_;
+  attempts_hash_ ^= msg::mix(task.attempt);
+  if (task.state == TaskState::kExecuting || task.state == TaskState::kAbandoned) {
+    stop_executing(task);
+  } else {
+    leave_state(task);
+  }
+  for (const PieceId piece : task.pieces) fetches_.release(piece, task.attempt);
+  for (const Slot& slot : task.slots) {
+    if (slot.filled) ledger_.drop(slot.chunk.buffer());
+  }
+  if (task.slots.empty() && task.inputs != nullptr) {
+    for (const Chunk& chunk : task.inputs->pieces) ledger_.drop(chunk.buffer());
+  }
+  const LayerId layer = layer_of(task.id);
+  const bool counted = layers_.contains(layer);
+  tasks_.erase(found);
+  if (counted) {
+    --layers_.at(layer).tasks;
+    release_layer_if_done(layer);
+  }
+}
+
+}  // namespace tegula::worker

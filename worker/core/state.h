@@ -1,0 +1,176 @@
+// Every decision of a worker and no I/O: the same events in the same order give the same actions. Time arrives with the
+// events, what is done about the actions is the shell's matter. One thread at a time; copyable.
+//
+// A task's attempt goes waiting (inputs missing) -> fetching (inputs asked for) -> ready -> executing (handed to the
+// executor) -> answered and forgotten. Retracted while executing it is abandoned: it ends as it likes and is then
+// answered as returned. Each attempt is answered once: TaskFinished, TaskFailed or TaskReturned.
+//
+// Memory: what is kept and what is reserved (pieces under way, outputs and scratch of handed tasks) stays under the
+// limit, but the first task in order always goes on when nothing else of its kind does, so there is no limit under
+// which a worker stands still.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "src/graph.h"
+#include "worker/core/events.h"
+#include "worker/core/fetches.h"
+#include "worker/core/ledger.h"
+#include "worker/core/slot_credit.h"
+
+namespace tegula::worker {
+
+struct CoreOptions {
+  unsigned threads = 1;
+  std::uint64_t memory_limit = 0;  // bytes; 0: none
+  std::string worker;              // name and address, for errors
+  FetchLimits fetch;
+};
+
+enum class TaskState : std::uint8_t { kWaiting, kFetching, kReady, kExecuting, kAbandoned };
+std::string_view name_of(TaskState state);
+
+class WorkerState {
+ public:
+  explicit WorkerState(const CoreOptions& options);
+
+  // Applies events in order, then starts what can be started and grants slots once for all of them. Appends what the
+  // shell must do, in order. News of an attempt that is not held any more is stale, not wrong.
+  void handle(std::span<Event> events, Time now, std::vector<Action>& actions);
+  void handle(Event event, Time now, std::vector<Action>& actions) {
+    handle(std::span<Event>(&event, 1), now, actions);
+  }
+
+  // The next time at which a Tick is wanted.
+  std::optional<Time> next_wakeup(Time now) const;
+
+  // A result that is kept, or null.
+  const Chunk* find(const ResultId& result) const;
+
+  std::uint64_t slots_granted() const { return credit_.granted(); }
+  msg::WorkerHeartbeat heartbeat() const;  // what the core knows: not rss_bytes, bytes_in, bytes_out
+  std::optional<TaskState> state_of(AttemptId attempt) const;
+  std::uint64_t managed_bytes() const { return ledger_.bytes(); }
+  std::uint64_t reserved_bytes() const { return granted_bytes_ + fetches_.reserved_bytes(); }
+  std::size_t attempts() const { return tasks_.size(); }
+  std::size_t results() const { return results_.size(); }
+  const SlotCredit& credit() const { return credit_; }
+  // Throws std::logic_error that says what does not hold. Tests call it after every event.
+  void check_invariants() const;
+
+ private:
+  struct LayerInfo {
+    msg::LayerPtr description;
+    LayerHash hash;
+    std::string invalid;      // why its tasks cannot run; "" for a sound one
+    std::uint64_t tasks = 0;  // attempts of it that are held
+    bool forgotten = false;
+    std::uint64_t extra_bytes = 0;  // what plans asked for beyond the declared outputs, the most seen
+  };
+  struct Slot {
+    ResultId result;
+    Box box;
+    bool filled = false;
+    Chunk chunk;  // when filled
+  };
+  struct Task {
+    AttemptId attempt{};
+    TaskId id{};
+    std::int64_t priority = 0;
+    TaskState state = TaskState::kWaiting;
+    std::uint32_t missing = 0;                 // slots not filled
+    std::vector<Slot> slots;                   // until ready
+    std::vector<msg::Assign::Holder> holders;  // until ready
+    std::vector<PieceId> pieces;               // asked for, to be released
+    std::shared_ptr<TaskInputs> inputs;        // the pieces are complete when ready
+    std::uint64_t input_bytes = 0;             // of the pieces; known when ready
+    std::uint64_t need = 0;                    // bytes of outputs and scratch; declared, then planned
+    std::uint64_t granted = 0;                 // while executing
+  };
+  using Order = std::pair<std::int64_t, AttemptId>;  // priority, then the order of binding
+  using TaskMap = std::unordered_map<AttemptId, Task>;
+
+  void apply(msg::Assign& event);
+  void apply(msg::Retract& event);
+  void apply(msg::FreeResults& event);
+  void apply(msg::DefineLayer& event);
+  void apply(msg::ForgetLayer& event);
+  void apply(msg::WorkerAddress& event);
+  void apply(msg::WorkerRegistered& event);
+  void apply(msg::FetchReply& event);
+  void apply(FetchFailed& event);
+  void apply(KernelFinished& event);
+  void apply(KernelFailed& event);
+  void apply(KernelNeeds& event);
+  void apply(Recalled& event);
+  void apply(Tick& event);
+
+  // Lists the task's inputs and fills those that are here. Throws ValueError or IndexError when the description makes
+  // no sense.
+  void list_inputs(Task& task, const Layer& layer);
+  void fill(Task& task, Slot& slot, Chunk chunk);
+  bool fill_from_store(Task& task, Slot& slot);
+  void become_ready(TaskMap::iterator task);
+  std::uint64_t estimate(const ResultId& result, const Box& box) const;
+  std::uint64_t declared_need(const Task& task) const;
+  void settle_fetches(Fetches::Outcome outcome);
+
+  void settle();
+  void admit_fetches();
+  void start_fetching(TaskMap::iterator task);
+  std::uint64_t bytes_to_fetch(const Task& task) const;
+  void start_ready();
+  void start(Task& task, std::uint64_t bytes);
+  std::uint64_t start_bytes(const Task& task) const;
+  void stop_executing(Task& task);
+  void watch_silence();
+  void give_back_excess();
+  bool fits(std::uint64_t bytes) const;
+  bool too_large(const Task& task) const;
+
+  // Each answers the attempt and forgets it; the task is gone afterwards.
+  void answer_finished(TaskMap::iterator task, const KernelFinished& event);
+  void answer_failed(TaskMap::iterator task, ErrorCode code, std::string message);
+  void answer_failed(TaskMap::iterator task, ErrorInfo error);
+  void answer_too_large(TaskMap::iterator task);
+  void answer_returned(TaskMap::iterator task, std::vector<msg::TaskReturned::Missing> missing = {});
+  void forget(TaskMap::iterator task);
+  void leave_state(const Task& task);
+  void keep_result(const ResultId& result, Chunk chunk);
+  void release_layer_if_done(LayerId id);
+  static Order order_of(const Task& task) { return {task.priority, task.attempt}; }
+
+  CoreOptions options_;
+  WorkerId self_{};
+  SlotCredit credit_;
+  Ledger ledger_;
+  Fetches fetches_;
+  std::unordered_map<LayerId, LayerInfo> layers_;
+  std::unordered_map<ResultId, Chunk> results_;
+  TaskMap tasks_;
+  std::set<Order> waiting_;
+  std::set<Order> ready_;
+  std::uint64_t fetching_ = 0;       // tasks in that state
+  std::uint64_t handed_ = 0;         // tasks executing or abandoned
+  std::uint64_t granted_bytes_ = 0;  // of the handed ones
+  unsigned bypasses_ = 0;            // tasks started before the first ready one, which did not fit
+  Time last_end_{0};                 // when a kernel ended last, or the executor was idle
+
+  std::uint64_t attempts_hash_ = 0;
+  std::uint64_t received_ = 0;
+  std::uint64_t answered_ = 0;
+  std::uint64_t done_ = 0;
+
+  // Of the call of handle() that runs.
+  Time now_{0};
+  std::vector<Action>* actions_ = nullptr;
+};
+
+}  // namespace tegula::worker

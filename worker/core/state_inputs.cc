@@ -1,0 +1,179 @@
+// How a task comes by its inputs.
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "worker/core/state.h"
+
+namespace tegula::worker {
+
+namespace {
+
+// What a piece is taken to have until it is here, when its layer is not known on this worker.
+constexpr std::uint64_t kUnknownPieceBytes = 1u << 20;
+constexpr std::uint64_t kUnknownItemBytes = 8;
+
+}  // namespace
+
+void WorkerState::list_inputs(Task& task, const Layer& layer) {
+  task.inputs = std::make_shared<TaskInputs>();
+  std::vector<std::int64_t> grid;
+  for (std::size_t rule = 0; rule < layer.inputs.size(); ++rule) {
+    const auto producer = static_cast<LayerId>(layer.inputs[rule].layer);
+    const std::uint16_t output = layer.inputs[rule].output;
+    for_each_input(
+        layer, rule, index_of(task.id),
+        [&](const InputPiece& piece) {
+          Slot slot;
+          slot.result = {make_task_id(producer, piece.index), output};
+          slot.box = piece.box;
+          task.slots.push_back(std::move(slot));
+        },
+        &grid);
+    task.inputs->ndim.push_back(static_cast<std::uint32_t>(grid.size()));
+    task.inputs->grids.insert(task.inputs->grids.end(), grid.begin(), grid.end());
+  }
+  task.missing = static_cast<std::uint32_t>(task.slots.size());
+  for (Slot& slot : task.slots) fill_from_store(task, slot);
+}
+
+bool WorkerState::fill_from_store(Task& task, Slot& slot) {
+  const Chunk* chunk = find(slot.result);
+  if (chunk == nullptr) return false;
+  fill(task, slot, slot.box.empty() ? *chunk : chunk->view(slot.box));
+  return true;
+}
+
+void WorkerState::fill(Task& task, Slot& slot, Chunk chunk) {
+  ledger_.hold(chunk.buffer());
+  slot.chunk = std::move(chunk);
+  slot.filled = true;
+  --task.missing;
+}
+
+void WorkerState::become_ready(TaskMap::iterator found) {
+  Task& task = found->second;
+  leave_state(task);
+  task.state = TaskState::kReady;
+  ready_.insert(order_of(task));
+  if (task.inputs != nullptr) {
+    task.inputs->pieces.reserve(task.slots.size());
+    for (Slot& slot : task.slots) {
+      task.input_bytes += slot.chunk.nbytes();
+      task.inputs->pieces.push_back(std::move(slot.chunk));
+    }
+    task.slots.clear();
+    task.slots.shrink_to_fit();
+    task.holders.clear();
+    task.holders.shrink_to_fit();
+    if (too_large(task)) answer_too_large(found);
+  }
+}
+
+std::uint64_t WorkerState::estimate(const ResultId& result, const Box& box) const {
+  const auto found = layers_.find(layer_of(result.task));
+  const bool known = found != layers_.end() && found->second.invalid.empty() &&
+                     result.output < found->second.description->outputs.size() &&
+                     index_of(result.task) < found->second.description->tasks();
+  if (box.empty()) {
+    const std::uint64_t bytes =
+        known ? declared_nbytes(*found->second.description, result.output, index_of(result.task)) : 0;
+    return bytes > 0 ? bytes : kUnknownPieceBytes;
+  }
+  std::uint64_t bytes = known ? item_size(found->second.description->outputs[result.output].dtype) : kUnknownItemBytes;
+  for (const BoxDim& dim : box) bytes *= static_cast<std::uint64_t>(std::max<std::int64_t>(dim.count, 0));
+  return bytes;
+}
+
+std::uint64_t WorkerState::declared_need(const Task& task) const {
+  const Layer& layer = *layers_.at(layer_of(task.id)).description;
+  std::uint64_t bytes = 0;
+  for (std::size_t output = 0; output < layer.outputs.size(); ++output) {
+    bytes += declared_nbytes(layer, static_cast<std::uint16_t>(output), index_of(task.id));
+  }
+  return bytes;
+}
+
+std::uint64_t WorkerState::bytes_to_fetch(const Task& task) const {
+  std::uint64_t bytes = 0;
+  for (const Slot& slot : task.slots) {
+    if (!slot.filled) bytes += fetches_.extra_bytes(slot.result, slot.box, estimate(slot.result, slot.box));
+  }
+  return bytes;
+}
+
+void WorkerState::start_fetching(TaskMap::iterator found) {
+  Task& task = found->second;
+  // Holders by result, once: a task may have thousands of inputs. Whoever is named although unreachable from here is
+  // reported.
+  std::sort(task.holders.begin(), task.holders.end(), [](const auto& a, const auto& b) { return a.result < b.result; });
+  std::vector<msg::TaskReturned::Missing> unobtainable;
+  std::vector<WorkerId> holders;
+  std::vector<std::pair<Slot*, std::vector<WorkerId>>> wanted;
+  for (Slot& slot : task.slots) {
+    if (slot.filled || fill_from_store(task, slot)) continue;
+    const auto [first, last] =
+        std::equal_range(task.holders.begin(), task.holders.end(), msg::Assign::Holder{slot.result, {}},
+                         [](const auto& a, const auto& b) { return a.result < b.result; });
+    holders.clear();
+    for (auto holder = first; holder != last; ++holder) {
+      if (holder->worker != self_ && fetches_.knows(holder->worker)) holders.push_back(holder->worker);
+    }
+    if (!holders.empty()) {
+      wanted.emplace_back(&slot, holders);
+    } else if (first != last) {
+      for (auto holder = first; holder != last; ++holder) unobtainable.push_back({slot.result, holder->worker});
+    } else {
+      unobtainable.push_back({slot.result, self_});  // nobody was named: it was taken to be here
+    }
+  }
+  if (!unobtainable.empty()) {
+    answer_returned(found, std::move(unobtainable));
+    return;
+  }
+  leave_state(task);
+  task.state = TaskState::kFetching;
+  ++fetching_;
+  for (auto& [slot, from] : wanted) {
+    const Fetches::User user{task.attempt, static_cast<std::uint32_t>(slot - task.slots.data())};
+    const auto wish = fetches_.want(slot->result, slot->box, estimate(slot->result, slot->box), from, user);
+    task.pieces.push_back(wish.piece);
+    if (wish.chunk != nullptr) fill(task, *slot, *wish.chunk);
+  }
+  if (task.missing == 0) become_ready(found);
+}
+
+void WorkerState::apply(msg::FetchReply& event) { settle_fetches(fetches_.replied(std::move(event), now_)); }
+
+void WorkerState::apply(FetchFailed& event) { settle_fetches(fetches_.failed(event.request, now_)); }
+
+void WorkerState::settle_fetches(Fetches::Outcome outcome) {
+  for (const Fetches::Arrived& arrived : outcome.arrived) {
+    for (const Fetches::User& user : arrived.users) {
+      const auto found = tasks_.find(user.attempt);
+      if (found == tasks_.end() || found->second.state != TaskState::kFetching) continue;
+      fill(found->second, found->second.slots[user.slot], arrived.chunk);
+      if (found->second.missing == 0) become_ready(found);
+    }
+  }
+  for (Fetches::Refused& refused : outcome.refused) {
+    for (const Fetches::User& user : refused.users) {
+      const auto found = tasks_.find(user.attempt);
+      if (found != tasks_.end()) answer_failed(found, ErrorCode::kIndex, refused.message);
+    }
+  }
+  // One answer a task, with all that it lacks as far as is known now.
+  std::map<AttemptId, std::vector<msg::TaskReturned::Missing>> lacking;
+  for (const Fetches::Lost& lost : outcome.lost) {
+    for (const Fetches::User& user : lost.users) {
+      auto& missing = lacking[user.attempt];
+      missing.insert(missing.end(), lost.missing.begin(), lost.missing.end());
+    }
+  }
+  for (auto& [attempt, missing] : lacking) {
+    const auto found = tasks_.find(attempt);
+    if (found != tasks_.end()) answer_returned(found, std::move(missing));
+  }
+}
+
+}  // namespace tegula::worker
