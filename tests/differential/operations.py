@@ -1,0 +1,64 @@
+"""What the random programs are made of: each operation with its NumPy oracle and the rules for when to use it.
+
+A value carries `exact`: whether Tegula must give the same bits (DESIGN: tier 1), or only the same within a bound. Values that are not
+exact never feed operations that jump (comparisons, rounding, casts to integers), where a last bit would become a whole result."""
+import numpy as np
+
+FLOATS = ("float32", "float64")
+COMPLEX = ("complex64", "complex128")
+SIGNED = ("int8", "int16", "int32", "int64")
+UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
+INTEGERS = SIGNED + UNSIGNED
+ALL = ("bool",) + INTEGERS + FLOATS + COMPLEX
+# NumPy computes functions of these in float16, which Tegula does not have (docs/architecture.md): not compared.
+SMALL = ("bool", "int8", "uint8")
+
+EXACT_BINARY = ["add", "subtract", "multiply", "maximum", "minimum", "fmax", "fmin"]
+EXACT_BINARY_REAL = ["divide", "floor_divide", "remainder", "fmod"]
+COMPARISONS = ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
+LOGICAL = ["logical_and", "logical_or", "logical_xor"]
+BITWISE = ["bitwise_and", "bitwise_or", "bitwise_xor"]
+SHIFTS = ["left_shift", "right_shift"]
+CLOSE_BINARY = ["arctan2", "hypot", "power"]
+EXACT_UNARY = ["negative", "positive", "square", "conjugate", "real", "imag"]
+EXACT_UNARY_REAL = ["absolute", "sign", "sqrt", "reciprocal"]
+ROUNDING = ["floor", "ceil", "trunc", "rint"]
+PREDICATES = ["isnan", "isinf", "isfinite", "logical_not"]
+CLOSE_UNARY = ["cbrt", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos", "arctan",
+               "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh"]
+REDUCTIONS = ["sum", "prod", "min", "max", "mean", "var", "std", "any", "all"]
+
+JUMPS = set(COMPARISONS + ROUNDING + PREDICATES + LOGICAL + ["floor_divide", "remainder", "fmod", "sign"])
+
+
+def call(op, args, kwargs):
+    """One step in NumPy; raises what NumPy raises."""
+    with np.errstate(all="ignore"):
+        if op == "getitem":
+            return args[0][tuple(args[1:])]
+        if op == "astype":
+            return args[0].astype(args[1])
+        if op == "rechunk":
+            return args[0]
+        if op == "transpose":
+            return np.transpose(*args, **kwargs)
+        if op in ("real", "imag"):
+            return np.asarray(getattr(np, op)(args[0]))
+        if op in REDUCTIONS:
+            return np.asarray(getattr(np, op)(args[0], **kwargs))
+        return np.asarray(getattr(np, op)(*args, **kwargs))
+
+
+def result_is_exact(op, args, result):
+    """Whether the result must match bit for bit, given that the arguments do."""
+    if op in CLOSE_UNARY or op in ("arctan2", "hypot"):
+        return False
+    if op == "power":
+        return result.dtype.kind in "biu"
+    if op in ("sum", "prod", "mean", "var", "std"):
+        return result.dtype.kind in "biu"
+    if op in ("divide", "reciprocal", "sqrt", "absolute", "square", "multiply", "sign") and result.dtype.kind == "c":
+        return False
+    if op == "absolute" and getattr(args[0], "dtype", np.dtype("f8")).kind == "c":
+        return False
+    return True
