@@ -1,0 +1,157 @@
+#include "worker/executor.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace tegula::worker {
+
+namespace {
+
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+// A thread that parks costs its waker tens of microseconds; one that spins costs somebody else the core. With one core
+// spinning is in vain.
+unsigned spins_before_parking() { return std::thread::hardware_concurrency() > 1 ? 400 : 0; }
+
+}  // namespace
+
+Executor::Executor(unsigned threads, const std::string& name, std::shared_ptr<BufferPool> pool,
+                   std::function<void()> notify)
+    : pool_(std::move(pool)), notify_(std::move(notify)), spins_(spins_before_parking()) {
+  threads = std::max(threads, 1u);
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);  // inherited: signals are the program's matter, not a kernel's
+  try {
+    for (unsigned i = 0; i < threads; ++i) {
+      slots_.push_back(std::make_unique<Slot>());
+      threads_.emplace_back([this, slot = slots_.back().get()] { work(*slot); });
+      pthread_setname_np(threads_.back().native_handle(), (name + "-" + std::to_string(i)).substr(0, 15).c_str());
+    }
+  } catch (...) {
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    wake_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+    throw;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+Executor::~Executor() {
+  abandon_all();
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    queued_.store(1, std::memory_order_relaxed);  // ends the spinning
+  }
+  wake_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void Executor::submit(std::vector<Job>& jobs) {
+  if (jobs.empty()) return;
+  unsigned to_wake = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    for (Job& job : jobs) queue_.push_back(std::move(job));
+    queued_.store(queue_.size(), std::memory_order_release);
+    to_wake = static_cast<unsigned>(std::min<std::size_t>(parked_, jobs.size()));
+  }
+  jobs.clear();
+  for (; to_wake > 0; --to_wake) wake_.notify_one();
+}
+
+bool Executor::recall(AttemptId attempt, bool cancel) {
+  const std::lock_guard lock(mutex_);
+  const auto found =
+      std::find_if(queue_.begin(), queue_.end(), [attempt](const Job& job) { return job.attempt == attempt; });
+  if (found != queue_.end()) {
+    queue_.erase(found);
+    queued_.store(queue_.size(), std::memory_order_release);
+    return true;
+  }
+  if (cancel) {
+    for (const auto& slot : slots_) {
+      if (slot->running && slot->attempt == attempt) slot->cancelled.store(true, std::memory_order_relaxed);
+    }
+  }
+  return false;
+}
+
+void Executor::abandon_all() {
+  std::deque<Job> dropped;
+  const std::lock_guard lock(mutex_);
+  dropped.swap(queue_);
+  queued_.store(0, std::memory_order_release);
+  for (const auto& slot : slots_) slot->cancelled.store(true, std::memory_order_relaxed);
+}
+
+void Executor::collect(std::vector<Event>& events) {
+  const std::lock_guard lock(done_mutex_);
+  if (events.empty()) {
+    events.swap(done_);
+  } else {
+    std::move(done_.begin(), done_.end(), std::back_inserter(events));
+    done_.clear();
+  }
+}
+
+bool Executor::take(Slot& slot, Job& job) {
+  job = {};  // lets go of layer and inputs before waiting
+  for (unsigned i = 0; i < spins_ && queued_.load(std::memory_order_acquire) == 0; ++i) relax();
+  std::unique_lock lock(mutex_);
+  slot.running = false;
+  while (queue_.empty() && !stopping_) {
+    ++parked_;
+    wake_.wait(lock);
+    --parked_;
+  }
+  if (stopping_) return false;
+  job = std::move(queue_.front());
+  queue_.pop_front();
+  queued_.store(queue_.size(), std::memory_order_release);
+  slot.attempt = job.attempt;
+  slot.running = true;
+  slot.cancelled.store(false, std::memory_order_relaxed);
+  return true;
+}
+
+void Executor::work(Slot& slot) {
+  Job job;
+  while (take(slot, job)) {
+    finish(job, job.layer->run({job.task, job.inputs.get(), job.granted, &slot.cancelled}, *pool_));
+  }
+}
+
+void Executor::finish(const Job& job, RunOutcome outcome) {
+  bool first = false;
+  {
+    const std::lock_guard lock(done_mutex_);
+    first = done_.empty();
+    switch (outcome.kind) {
+      case RunOutcome::Kind::kFinished:
+        done_.emplace_back(KernelFinished{job.attempt, std::move(outcome.outputs), outcome.need, outcome.compute_ns});
+        break;
+      case RunOutcome::Kind::kFailed:
+        done_.emplace_back(KernelFailed{job.attempt, std::move(*outcome.error), outcome.compute_ns});
+        break;
+      case RunOutcome::Kind::kNeedsMore:
+        done_.emplace_back(KernelNeeds{job.attempt, outcome.need});
+        break;
+    }
+  }
+  if (first) notify_();
+}
+
+}  // namespace tegula::worker

@@ -1,0 +1,81 @@
+// The threads that run kernels. Jobs go in in the order in which they should begin; what they ended with is collected
+// and handed over in batches.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "src/buffer.h"
+#include "worker/core/events.h"
+#include "worker/layer_run.h"
+
+namespace tegula::worker {
+
+struct Job {
+  AttemptId attempt{};
+  TaskId task{};
+  std::shared_ptr<LayerRun> layer;
+  TaskInputsPtr inputs;
+  std::uint64_t granted = 0;
+};
+
+class Executor {
+ public:
+  // `notify` is called on a compute thread when there is something to collect after there was nothing: once until
+  // collect() is called. The threads have all signals blocked and are named `name`-0, `name`-1, ...
+  Executor(unsigned threads, const std::string& name, std::shared_ptr<BufferPool> pool, std::function<void()> notify);
+  // Drops what has not begun, asks running kernels to stop and waits for them.
+  ~Executor();
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+
+  // Takes the jobs out of the vector and leaves it empty.
+  void submit(std::vector<Job>& jobs);
+  // True when the attempt had not begun: it is gone then. Else, with `cancel`, its kernel is asked to stop; its end
+  // comes as always.
+  bool recall(AttemptId attempt, bool cancel);
+  // The ends of jobs since the last call: KernelFinished, KernelFailed, KernelNeeds.
+  void collect(std::vector<Event>& events);
+  // Drops what has not begun and asks what runs to stop; what it ends with is for nobody. Does not wait.
+  void abandon_all();
+  unsigned threads() const { return static_cast<unsigned>(threads_.size()); }
+
+ private:
+  // One compute thread's own.
+  struct Slot {
+    AttemptId attempt{};   // that it runs; guarded by mutex_
+    bool running = false;  // guarded by mutex_
+    std::atomic<bool> cancelled{false};
+  };
+
+  void work(Slot& slot);
+  bool take(Slot& slot, Job& job);  // waits; false: the end
+  void finish(const Job& job, RunOutcome outcome);
+
+  const std::shared_ptr<BufferPool> pool_;
+  const std::function<void()> notify_;
+  const unsigned spins_;  // looks at the queue before a thread parks
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Job> queue_;
+  unsigned parked_ = 0;
+  bool stopping_ = false;
+  std::atomic<std::size_t> queued_{0};  // queue_.size(), to look at without the lock
+
+  std::mutex done_mutex_;
+  std::vector<Event> done_;
+
+  std::vector<std::unique_ptr<Slot>> slots_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace tegula::worker
