@@ -1,0 +1,369 @@
+#include "scheduler/server.h"
+
+#include <random>
+#include <unordered_map>
+#include <utility>
+#include <variant>
+
+#include "comm/options.h"
+#include "src/config.h"
+#include "src/log.h"
+
+namespace tegula::scheduler {
+
+namespace {
+
+constexpr std::string_view kLog = "scheduler";
+constexpr auto kTickInterval = std::chrono::milliseconds(50);
+constexpr auto kStopPatience = std::chrono::seconds(2);
+
+using Clock = std::chrono::steady_clock;
+
+std::uint64_t random_nonzero() {
+  std::random_device device;
+  std::uint64_t value = 0;
+  while (value == 0) value = (static_cast<std::uint64_t>(device()) << 32) | device();
+  return value;
+}
+
+template <typename... Handlers>
+struct Overloaded : Handlers... {
+  using Handlers::operator()...;
+};
+
+Connection::Counters operator+(Connection::Counters a, const Connection::Counters& b) {
+  a.messages_in += b.messages_in;
+  a.messages_out += b.messages_out;
+  a.frames_in += b.frames_in;
+  a.frames_out += b.frames_out;
+  a.bytes_in += b.bytes_in;
+  a.bytes_out += b.bytes_out;
+  a.bulk_in += b.bulk_in;
+  a.bulk_out += b.bulk_out;
+  a.queued_bytes += b.queued_bytes;
+  return a;
+}
+
+}  // namespace
+
+SchedulerOptions scheduler_options(const Config& config) {
+  SchedulerOptions options;
+  options.comm = comm_options(config);
+  options.core.reattach_grace = config.duration("scheduler.client-grace");
+  options.core.worker_timeout = config.duration("scheduler.worker-ttl");
+  options.core.heartbeat_interval = config.duration("worker.heartbeat-interval");
+  options.idle_timeout = config.duration("scheduler.idle-timeout");
+  return options;
+}
+
+struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
+  // A connection, from the handshake to its end. Which of the ids is set says what it has shown itself to be.
+  struct Peer {
+    ConnectionPtr connection;
+    WorkerId worker{};
+    ConnectionId client{};
+    Clock::time_point since;
+  };
+  using PeerNumber = std::uint64_t;
+
+  Impl(EventLoop& event_loop, SchedulerOptions given)
+      : loop(event_loop), options(std::move(given)), state(options.core), started(Clock::now()) {
+    if (static_cast<std::uint64_t>(options.comm.incarnation) == 0) {
+      options.comm.incarnation = static_cast<Incarnation>(random_nonzero());
+    }
+    options.comm.role = Role::kScheduler;
+    options.comm.name = "scheduler";
+    last_use = started;
+  }
+
+  void listen_all() {
+    for (const std::string& address : options.listen_addresses) {
+      listeners.push_back(
+          listen(loop, address, options.comm, [this](ConnectionPtr connection) { accept(std::move(connection)); }));
+      addresses.push_back(listeners.back()->address());
+    }
+    if (addresses.empty()) throw ValueError("a scheduler needs an address to listen on");
+    contact = options.contact_address.empty() ? addresses.front() : options.contact_address;
+    schedule_tick();
+  }
+
+  static Time now() { return Clock::now().time_since_epoch(); }
+
+  // ---- connections ----
+
+  void accept(ConnectionPtr connection) {
+    if (stopping) return connection->close();
+    const PeerNumber number = ++last_peer;
+    connection->on_messages = [this, number](std::vector<msg::Message> messages) { receive(number, messages); };
+    connection->on_closed = [this, number](const std::string& reason) { closed(number, reason); };
+    log::debug(kLog, "connection from {} ({})", connection->peer().name, connection->peer().address);
+    peers.emplace(number, Peer{std::move(connection), {}, {}, Clock::now()});
+  }
+
+  void receive(PeerNumber number, std::vector<msg::Message>& messages) {
+    for (msg::Message& message : messages) {
+      const auto found = peers.find(number);
+      if (found == peers.end()) return;  // closed by what it sent before
+      Peer& peer = found->second;
+      if (peer.worker != WorkerId{}) {
+        apply(FromWorker{peer.worker, std::move(message)});
+      } else if (peer.client != ConnectionId{}) {
+        apply(FromClient{peer.client, std::move(message)});
+      } else {
+        introduce(number, peer, std::move(message));
+      }
+    }
+  }
+
+  void introduce(PeerNumber number, Peer& peer, msg::Message message) {
+    const Role role = peer.connection->peer().role;
+    if (auto* registration = std::get_if<msg::RegisterWorker>(&message); registration && role == Role::kWorker) {
+      peer.worker = static_cast<WorkerId>(++last_worker);
+      workers.emplace(peer.worker, number);
+      log::info(kLog, "worker {} at {} joins: {} threads, {} memory, kernels {}", registration->name,
+                registration->address, registration->threads,
+                registration->memory_limit == 0 ? "unlimited" : format_bytes(registration->memory_limit),
+                registration->kernel_level);
+      apply(WorkerJoined{peer.worker, std::move(*registration)});
+    } else if (auto* attach = std::get_if<msg::AttachClient>(&message); attach && role == Role::kClient) {
+      peer.client = static_cast<ConnectionId>(++last_client);
+      clients.emplace(peer.client, number);
+      log::info(kLog, "client {} {}", peer.connection->peer().name,
+                attach->session == 0 ? "attaches" : "attaches anew after a lost connection");
+      apply(ClientConnected{peer.client, std::move(*attach), random_nonzero(), random_nonzero()});
+    } else {
+      log::warning(kLog, "closing the connection of {} ({}): it began with {}", peer.connection->peer().name,
+                   peer.connection->peer().address, msg::name_of(message));
+      drop(number);
+    }
+  }
+
+  void closed(PeerNumber number, const std::string& reason) {
+    const auto found = peers.find(number);
+    if (found == peers.end()) return;
+    const Peer peer = forget(found);
+    if (peer.worker != WorkerId{}) {
+      log::info(kLog, "worker {} is gone: {}", peer.connection->peer().name, reason);
+      apply(WorkerLost{peer.worker, LossReason::kConnection, reason});
+    } else if (peer.client != ConnectionId{}) {
+      log::info(kLog, "client {} is gone: {}", peer.connection->peer().name, reason);
+      apply(ClientLost{peer.client});
+    }
+    if (stopping) check_stopped();
+  }
+
+  using Peers = std::unordered_map<PeerNumber, Peer>;
+  // Takes a peer out of all tables. Its connection is destroyed in a later turn, since one of its handlers may be what
+  // runs now.
+  Peer forget(Peers::iterator found) {
+    Peer peer = std::move(found->second);
+    peers.erase(found);
+    if (peer.worker != WorkerId{}) workers.erase(peer.worker);
+    if (peer.client != ConnectionId{}) clients.erase(peer.client);
+    loop.post([connection = peer.connection] {});
+    return peer;
+  }
+
+  // Closes from this side, after what was sent has left.
+  void drop(PeerNumber number) {
+    const auto found = peers.find(number);
+    if (found == peers.end()) return;
+    forget(found).connection->close();
+    if (stopping) check_stopped();
+  }
+
+  // ---- the core ----
+
+  void apply(Event event) {
+    const auto start = Clock::now();
+    ++events;
+    state.apply(start.time_since_epoch(), std::move(event), actions);
+    core_time += Clock::now() - start;
+    execute();
+    settle_later();
+  }
+
+  // What arrives in one turn of the loop is settled together.
+  void settle_later() {
+    if (settle_scheduled) return;
+    settle_scheduled = true;
+    loop.at_end_of_turn([weak = weak_from_this()] {
+      if (auto self = weak.lock()) self->settle();
+    });
+  }
+
+  void settle() {
+    settle_scheduled = false;
+    const auto start = Clock::now();
+    state.settle(start.time_since_epoch(), actions);
+    core_time += Clock::now() - start;
+    execute();
+    if (!state.busy() || tick_posted) return;
+    tick_posted = true;
+    loop.post([weak = weak_from_this()] {
+      auto self = weak.lock();
+      if (!self) return;
+      self->tick_posted = false;
+      self->apply(Tick{});
+    });
+  }
+
+  void execute() {
+    for (Action& action : actions) {
+      std::visit(Overloaded{
+                     [this](SendToWorker& send) {
+                       if (Peer* peer = find(workers, send.worker)) peer->connection->send(std::move(send.message));
+                     },
+                     [this](SendToClient& send) { send_to_client(send); },
+                     [this](CloseWorker& close) { close_worker(close); },
+                     [this](CloseClient& close) {
+                       if (const auto found = clients.find(close.connection); found != clients.end()) {
+                         log::info(kLog, "closing client {}: {}", peers.at(found->second).connection->peer().name,
+                                   close.reason);
+                         drop(found->second);
+                       }
+                     },
+                 },
+                 action);
+    }
+    actions.clear();
+  }
+
+  void send_to_client(SendToClient& send) {
+    Peer* peer = find(clients, send.connection);
+    if (peer == nullptr) return;
+    // A client that reads slowly gets its progress less often rather than late.
+    if (std::holds_alternative<msg::Progress>(send.message) && peer->connection->counters().queued_bytes > 0) return;
+    peer->connection->send(std::move(send.message));
+  }
+
+  void close_worker(const CloseWorker& close) {
+    const auto found = workers.find(close.worker);
+    if (found == workers.end()) return;
+    log::info(kLog, "closing worker {}: {}", peers.at(found->second).connection->peer().name, close.reason);
+    drop(found->second);
+  }
+
+  template <typename Map, typename Key>
+  Peer* find(const Map& map, Key key) {
+    const auto found = map.find(key);
+    return found == map.end() ? nullptr : &peers.at(found->second);
+  }
+
+  // ---- time ----
+
+  void schedule_tick() {
+    timer = loop.after(kTickInterval, [this] { tick(); });
+  }
+
+  void tick() {
+    schedule_tick();
+    const auto time = Clock::now();
+    apply(Tick{});
+    std::vector<PeerNumber> silent;
+    for (const auto& [number, peer] : peers) {
+      const bool introduced = peer.worker != WorkerId{} || peer.client != ConnectionId{};
+      if (!introduced && time - peer.since > options.introduction_timeout) silent.push_back(number);
+    }
+    for (const PeerNumber number : silent) {
+      log::warning(kLog, "closing the connection of {}: it does not say what it is",
+                   peers.at(number).connection->peer().address);
+      drop(number);
+    }
+    const Counters& counters = state.counters();
+    const bool in_use = counters.clients > 0 || counters.processing > 0 || counters.queued > 0;
+    if (in_use) last_use = time;
+    if (options.idle_timeout > Time{0} && time - last_use > options.idle_timeout && server_on_idle && *server_on_idle) {
+      auto on_idle = std::exchange(*server_on_idle, nullptr);
+      on_idle();
+    }
+  }
+
+  // ---- the end ----
+
+  void stop(const std::string& reason, std::function<void()> done) {
+    if (stopping) return;
+    stopping = true;
+    stopped = std::move(done);
+    listeners.clear();
+    std::vector<PeerNumber> others;
+    for (const auto& [number, peer] : peers) {
+      if (peer.worker != WorkerId{}) {
+        peer.connection->send(msg::Shutdown{reason});
+      } else {
+        others.push_back(number);
+      }
+    }
+    stop_timer = loop.after(kStopPatience, [this] { finish_stop(); });
+    for (const PeerNumber number : others) drop(number);
+    check_stopped();
+  }
+
+  void check_stopped() {
+    if (peers.empty()) finish_stop();
+  }
+
+  void finish_stop() {
+    stop_timer.reset();
+    if (stopped) loop.post(std::exchange(stopped, nullptr));
+  }
+
+  EventLoop& loop;
+  SchedulerOptions options;
+  SchedulerState state;
+  std::vector<Action> actions;  // kept for its capacity
+  std::vector<std::unique_ptr<Listener>> listeners;
+  std::vector<std::string> addresses;
+  std::string contact;
+
+  Peers peers;
+  std::unordered_map<WorkerId, PeerNumber> workers;
+  std::unordered_map<ConnectionId, PeerNumber> clients;
+  PeerNumber last_peer = 0;
+  std::uint32_t last_worker = 0;
+  std::uint64_t last_client = 0;
+
+  std::unique_ptr<EventLoop::Timer> timer, stop_timer;
+  bool settle_scheduled = false;
+  bool tick_posted = false;
+  bool stopping = false;
+  std::function<void()> stopped;
+  std::function<void()>* server_on_idle = nullptr;
+
+  Clock::time_point started, last_use;
+  std::chrono::nanoseconds core_time{};
+  std::uint64_t events = 0;
+};
+
+SchedulerServer::SchedulerServer(EventLoop& loop, SchedulerOptions options)
+    : impl_(std::make_shared<Impl>(loop, std::move(options))) {
+  impl_->server_on_idle = &on_idle;
+  impl_->listen_all();
+}
+
+SchedulerServer::~SchedulerServer() = default;
+
+const std::vector<std::string>& SchedulerServer::addresses() const { return impl_->addresses; }
+const std::string& SchedulerServer::contact_address() const { return impl_->contact; }
+Incarnation SchedulerServer::incarnation() const { return impl_->options.comm.incarnation; }
+
+Snapshot SchedulerServer::snapshot() const {
+  Snapshot snapshot;
+  snapshot.counters = impl_->state.counters();
+  snapshot.workers = impl_->state.workers();
+  snapshot.address = impl_->contact;
+  snapshot.incarnation = incarnation();
+  snapshot.uptime = Clock::now() - impl_->started;
+  snapshot.core_time = impl_->core_time;
+  snapshot.task_record_bytes = impl_->state.task_record_bytes();
+  for (const auto& [number, peer] : impl_->peers) snapshot.traffic = snapshot.traffic + peer.connection->counters();
+  snapshot.events = impl_->events;
+  snapshot.connections = impl_->peers.size();
+  return snapshot;
+}
+
+void SchedulerServer::stop(const std::string& reason, std::function<void()> done) {
+  impl_->stop(reason, std::move(done));
+}
+
+}  // namespace tegula::scheduler
