@@ -160,6 +160,7 @@ std::string_view name_of(ReduceOp op);  // "sum"
 // Throws ValueError saying what is wrong: lengths, registers used before they are written, types that don't match,
 // axes, maps.
 void verify(const Program& program);
+void verify(const ReduceParams& params);
 Bytes encode(const Program& program);
 Program decode_program(std::span<const std::byte> bytes);  // decodes and verifies
 Bytes encode(const ReduceParams& params);
