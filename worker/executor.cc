@@ -64,7 +64,10 @@ void Executor::submit(std::vector<Job>& jobs) {
   unsigned to_wake = 0;
   {
     const std::lock_guard lock(mutex_);
-    for (Job& job : jobs) queue_.push_back(std::move(job));
+    for (Job& job : jobs) {
+      job.life = life_;
+      queue_.push_back(std::move(job));
+    }
     queued_.store(queue_.size(), std::memory_order_release);
     to_wake = static_cast<unsigned>(std::min<std::size_t>(parked_, jobs.size()));
   }
@@ -91,8 +94,11 @@ bool Executor::recall(AttemptId attempt, bool cancel) {
 
 void Executor::abandon_all() {
   std::deque<Job> dropped;
-  const std::lock_guard lock(mutex_);
+  std::vector<Event> ended;
+  const std::scoped_lock lock(mutex_, done_mutex_);
   dropped.swap(queue_);
+  ended.swap(done_);
+  ++life_;
   queued_.store(0, std::memory_order_release);
   for (const auto& slot : slots_) slot->cancelled.store(true, std::memory_order_relaxed);
 }
@@ -138,6 +144,7 @@ void Executor::finish(const Job& job, RunOutcome outcome) {
   bool first = false;
   {
     const std::lock_guard lock(done_mutex_);
+    if (job.life != life_) return;
     first = done_.empty();
     switch (outcome.kind) {
       case RunOutcome::Kind::kFinished:

@@ -25,6 +25,7 @@ struct Job {
   std::shared_ptr<LayerRun> layer;
   TaskInputsPtr inputs;
   std::uint64_t granted = 0;
+  std::uint64_t life = 0;  // the executor's to fill in
 };
 
 class Executor {
@@ -44,7 +45,8 @@ class Executor {
   bool recall(AttemptId attempt, bool cancel);
   // The ends of jobs since the last call: KernelFinished, KernelFailed, KernelNeeds.
   void collect(std::vector<Event>& events);
-  // Drops what has not begun and asks what runs to stop; what it ends with is for nobody. Does not wait.
+  // Drops what has not begun and asks what runs to stop; what it ends with, and what was not collected yet, is for
+  // nobody. Does not wait: attempts submitted later queue behind kernels that still run.
   void abandon_all();
   unsigned threads() const { return static_cast<unsigned>(threads_.size()); }
 
@@ -73,6 +75,9 @@ class Executor {
 
   std::mutex done_mutex_;
   std::vector<Event> done_;
+  // Changes with abandon_all(): attempt numbers may come again in another life of the scheduler, so what ends is told
+  // apart by this. Written under both locks.
+  std::uint64_t life_ = 0;
 
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<std::thread> threads_;

@@ -12,6 +12,11 @@
 #include <string>
 
 #include "comm/event_loop.h"
+#include "comm/transport.h"
+
+namespace tegula {
+class Config;
+}
 
 namespace tegula::worker {
 
@@ -30,20 +35,23 @@ struct WorkerOptions {
   std::uint16_t last_port = 0;  // ports from the one in listen_address to this one are tried in turn; 0: only that one
   std::string contact_address;  // "host", "host:port" or full address that others are told; "": the one listened on
 
-  std::string token;      // of the cluster
-  bool insecure = false;  // beyond loopback without a token
+  // Limits, timeouts, token and `insecure`. Role, name, incarnation and allocator are the server's to fill in.
+  CommOptions comm;
 
   // Kernel libraries: a directory ("": found beside the program or library) and a level ("": the best this processor
   // runs). With `kernels` given nothing is loaded.
   std::string kernels_path, kernels_level;
   std::shared_ptr<const KernelRegistry> kernels;
 
-  std::chrono::nanoseconds connect_timeout = std::chrono::seconds(10);
   // After the scheduler is lost (or where it does not answer at first) the worker drops what it has and tries for this
   // long to join anew.
   std::chrono::nanoseconds death_timeout = std::chrono::seconds(60);
   std::chrono::nanoseconds heartbeat_interval{0};  // 0: as the scheduler says
 };
+
+// What the configuration says of workers on this machine, of which there are `workers`. The scheduler's address and the
+// token are not in it.
+WorkerOptions worker_options(const Config& config, unsigned workers);
 
 // Why a worker ended.
 struct WorkerExit {

@@ -1,0 +1,185 @@
+#include "worker/data_server.h"
+
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "src/log.h"
+
+namespace tegula::worker {
+
+namespace {
+
+// One item of a reply under way: a view that may still have to be copied.
+struct Item {
+  msg::FetchStatus status = msg::FetchStatus::kOk;
+  Chunk chunk;
+  bool copy = false;
+};
+
+void make_contiguous(std::vector<Item>& items, BufferPool& pool) {
+  for (Item& item : items) {
+    if (!item.copy) continue;
+    try {
+      item.chunk = item.chunk.compact([&pool](std::size_t size) { return pool.allocate(size); });
+    } catch (const std::bad_alloc&) {
+      item = {msg::FetchStatus::kBusy, {}, false};  // memory may come free; the asker tries again
+    }
+  }
+}
+
+}  // namespace
+
+struct DataServer::Impl : std::enable_shared_from_this<Impl> {
+  struct Peer {
+    ConnectionPtr connection;
+    std::uint64_t being_copied = 0;  // bytes that will be queued when the copy is made
+    bool shares_memory = false;      // inproc: what is sent keeps its buffer alive at the other end
+  };
+  using PeerNumber = std::uint64_t;
+
+  Impl(EventLoop& event_loop, std::shared_ptr<BufferPool> buffers, Limits bounds, Lookup find)
+      : loop(event_loop), pool(std::move(buffers)), limits(bounds), lookup(std::move(find)) {}
+
+  void accept(ConnectionPtr connection) {
+    const PeerNumber number = ++last_peer;
+    connection->on_messages = [weak = weak_from_this(), number](std::vector<msg::Message> messages) {
+      if (const auto self = weak.lock()) self->receive(number, std::move(messages));
+    };
+    connection->on_closed = [weak = weak_from_this(), number](const std::string&) {
+      if (const auto self = weak.lock()) self->drop(number);
+    };
+    const bool shares_memory = connection->peer().address.starts_with("inproc:");
+    peers.emplace(number, Peer{std::move(connection), 0, shares_memory});
+  }
+
+  // Ends a connection, also from within its own handlers.
+  void drop(PeerNumber number) {
+    const auto found = peers.find(number);
+    if (found == peers.end()) return;
+    loop.post([connection = std::move(found->second.connection)] { connection->close(); });
+    peers.erase(found);
+  }
+
+  void receive(PeerNumber number, std::vector<msg::Message> messages) {
+    for (msg::Message& message : messages) {
+      const auto found = peers.find(number);
+      if (found == peers.end()) return;
+      if (const auto* fetch = std::get_if<msg::Fetch>(&message)) {
+        serve(number, found->second, *fetch);
+      } else {
+        log::warning("worker", "{} sent {} where only Fetch belongs; closing its connection",
+                     found->second.connection->peer().name, msg::name_of(message));
+        drop(number);
+      }
+    }
+  }
+
+  void serve(PeerNumber number, Peer& peer, const msg::Fetch& fetch) {
+    std::uint64_t under_way = peer.connection->counters().queued_bytes + peer.being_copied;
+    std::uint64_t to_copy = 0;
+    std::vector<Item> items(fetch.items.size());
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      Item& item = items[i];
+      find(fetch.items[i], item);
+      if (item.status != msg::FetchStatus::kOk) continue;
+      const std::uint64_t bytes = item.chunk.nbytes();
+      if (under_way > 0 && under_way + bytes > limits.bytes_per_peer) {
+        item = {msg::FetchStatus::kBusy, {}, false};
+        continue;
+      }
+      under_way += bytes;
+      item.copy = !item.chunk.contiguous() || (peer.shares_memory && bytes < item.chunk.buffer().size() / 2);
+      if (item.copy) to_copy += bytes;
+    }
+    if (to_copy <= limits.copied_on_loop) {
+      make_contiguous(items, *pool);
+      reply(peer, fetch.request, std::move(items));
+      return;
+    }
+    peer.being_copied += to_copy;
+    if (copier == nullptr) {
+      copier = std::make_unique<EventLoop>();
+      copier->start("worker-copy");
+    }
+    copier->post([weak = weak_from_this(), number, to_copy, request = fetch.request, buffers = pool,
+                  work = std::make_shared<std::vector<Item>>(std::move(items)), &home = loop] {
+      make_contiguous(*work, *buffers);
+      home.post([weak, number, to_copy, request, work] {
+        const auto self = weak.lock();
+        if (self == nullptr) return;
+        const auto found = self->peers.find(number);
+        if (found == self->peers.end()) return;
+        found->second.being_copied -= to_copy;
+        self->reply(found->second, request, std::move(*work));
+      });
+    });
+  }
+
+  void find(const msg::Fetch::Item& wanted, Item& item) {
+    const Chunk* chunk = lookup(wanted.result);
+    if (chunk == nullptr) {
+      item.status = msg::FetchStatus::kMissing;
+      return;
+    }
+    try {
+      item.chunk = wanted.box.empty() ? *chunk : chunk->view(wanted.box);
+    } catch (const Error&) {
+      item.status = msg::FetchStatus::kBadBox;
+    }
+  }
+
+  void reply(Peer& peer, std::uint64_t request, std::vector<Item> items) {
+    msg::FetchReply message{request, {}};
+    message.items.reserve(items.size());
+    for (Item& item : items) {
+      bytes_out += item.chunk.nbytes();
+      message.items.push_back({item.status, std::move(item.chunk)});
+    }
+    peer.connection->send(std::move(message));
+  }
+
+  EventLoop& loop;
+  const std::shared_ptr<BufferPool> pool;
+  const Limits limits;
+  const Lookup lookup;
+  std::unique_ptr<Listener> listener;
+  std::unordered_map<PeerNumber, Peer> peers;
+  PeerNumber last_peer = 0;
+  std::uint64_t bytes_out = 0;
+  std::unique_ptr<EventLoop> copier;  // started when first needed
+};
+
+DataServer::DataServer(EventLoop& loop, std::shared_ptr<BufferPool> pool, Limits limits, Lookup lookup)
+    : impl_(std::make_shared<Impl>(loop, std::move(pool), limits, std::move(lookup))) {}
+
+DataServer::~DataServer() {
+  impl_->copier.reset();  // joins: nothing refers to the loop afterwards
+  close();
+}
+
+void DataServer::listen(const std::string& address, std::uint16_t last_port, const CommOptions& options) {
+  const auto accept = [weak = std::weak_ptr<Impl>(impl_)](ConnectionPtr connection) {
+    if (const auto impl = weak.lock()) impl->accept(std::move(connection));
+  };
+  Address next = parse_address(address);
+  for (;; ++next.port) {
+    try {
+      impl_->listener = tegula::listen(impl_->loop, last_port == 0 ? address : to_string(next), options, accept);
+      return;
+    } catch (const ConnectionError&) {
+      if (next.port >= last_port) throw;
+    }
+  }
+}
+
+std::string DataServer::address() const { return impl_->listener == nullptr ? "" : impl_->listener->address(); }
+
+void DataServer::close() {
+  impl_->listener.reset();
+  while (!impl_->peers.empty()) impl_->drop(impl_->peers.begin()->first);
+}
+
+std::uint64_t DataServer::bytes_out() const { return impl_->bytes_out; }
+
+}  // namespace tegula::worker

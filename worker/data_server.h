@@ -1,0 +1,45 @@
+// Serves results to peers and clients. On the event loop; boxes of any size are made contiguous on a thread of their
+// own.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "comm/event_loop.h"
+#include "comm/transport.h"
+#include "src/buffer.h"
+
+namespace tegula::worker {
+
+class DataServer {
+ public:
+  // A result that is kept, or null. Valid until the loop's next turn.
+  using Lookup = std::function<const Chunk*(const ResultId&)>;
+
+  struct Limits {
+    std::uint64_t bytes_per_peer =
+        256u << 20;  // on their way to one peer; more is answered as busy, unless it is alone
+    std::uint64_t copied_on_loop = 256u << 10;  // boxes that need more copying go to the thread
+  };
+
+  DataServer(EventLoop& loop, std::shared_ptr<BufferPool> pool, Limits limits, Lookup lookup);
+  ~DataServer();
+
+  // Listens on `address` or, when its port is taken, on the next up to `last_port`. Throws what tegula::listen throws.
+  void listen(const std::string& address, std::uint16_t last_port, const CommOptions& options);
+  std::string address() const;  // "" when not listening
+  // Ends the listener and all connections.
+  void close();
+
+  std::uint64_t bytes_out() const;  // of results, since start
+
+  struct Impl;
+
+ private:
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace tegula::worker

@@ -1,0 +1,7 @@
+#include "worker/kernels/cpu/elementwise/integer_functions.h"
+
+namespace tegula::cpu {
+
+Loop find_uint32_loop(Op op, unsigned scalars) { return integer::find<std::uint32_t>(op, scalars); }
+
+}  // namespace tegula::cpu
