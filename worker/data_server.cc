@@ -158,17 +158,23 @@ DataServer::~DataServer() {
   close();
 }
 
-void DataServer::listen(const std::string& address, std::uint16_t last_port, const CommOptions& options) {
+void DataServer::listen(const std::string& address, PortRange ports, const CommOptions& options) {
   const auto accept = [weak = std::weak_ptr<Impl>(impl_)](ConnectionPtr connection) {
     if (const auto impl = weak.lock()) impl->accept(std::move(connection));
   };
-  Address next = parse_address(address);
-  for (;; ++next.port) {
+  Address wanted = parse_address(address);
+  const bool search = wanted.scheme != "inproc" && wanted.port == 0 && ports.first != 0;
+  if (!search) {
+    impl_->listener = tegula::listen(impl_->loop, address, options, accept);
+    return;
+  }
+  for (std::uint32_t port = ports.first;; ++port) {
+    wanted.port = static_cast<std::uint16_t>(port);
     try {
-      impl_->listener = tegula::listen(impl_->loop, last_port == 0 ? address : to_string(next), options, accept);
+      impl_->listener = tegula::listen(impl_->loop, to_string(wanted), options, accept);
       return;
     } catch (const ConnectionError&) {
-      if (next.port >= last_port) throw;
+      if (port >= ports.last) throw;
     }
   }
 }

@@ -11,6 +11,7 @@
 #include "comm/event_loop.h"
 #include "comm/transport.h"
 #include "src/buffer.h"
+#include "worker/addresses.h"
 
 namespace tegula::worker {
 
@@ -28,8 +29,8 @@ class DataServer {
   DataServer(EventLoop& loop, std::shared_ptr<BufferPool> pool, Limits limits, Lookup lookup);
   ~DataServer();
 
-  // Listens on `address` or, when its port is taken, on the next up to `last_port`. Throws what tegula::listen throws.
-  void listen(const std::string& address, std::uint16_t last_port, const CommOptions& options);
+  // Listens on `address`, at the first free one of `ports` where it has none. Throws what tegula::listen throws.
+  void listen(const std::string& address, PortRange ports, const CommOptions& options);
   std::string address() const;  // "" when not listening
   // Ends the listener and all connections.
   void close();

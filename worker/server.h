@@ -13,6 +13,7 @@
 
 #include "comm/event_loop.h"
 #include "comm/transport.h"
+#include "worker/addresses.h"
 
 namespace tegula {
 class Config;
@@ -30,9 +31,9 @@ struct WorkerOptions {
   std::string local_directory;     // for files of this worker; "": none. Made when missing
 
   // Where peers and clients fetch results. "": inproc:// for a scheduler over inproc://; else tcp on loopback when the
-  // scheduler is there, or on the address of this machine that leads to it. A port of 0 lets the system choose.
+  // scheduler is there, or on the address of this machine that leads to it.
   std::string listen_address;
-  std::uint16_t last_port = 0;  // ports from the one in listen_address to this one are tried in turn; 0: only that one
+  PortRange ports;              // tried in turn where listen_address has no port
   std::string contact_address;  // "host", "host:port" or full address that others are told; "": the one listened on
 
   // Limits, timeouts, token and `insecure`. Role, name, incarnation and allocator are the server's to fill in.
@@ -47,6 +48,9 @@ struct WorkerOptions {
   // long to join anew.
   std::chrono::nanoseconds death_timeout = std::chrono::seconds(60);
   std::chrono::nanoseconds heartbeat_interval{0};  // 0: as the scheduler says
+
+  unsigned fetches_per_peer = 4;                    // requests to one other worker at a time
+  std::uint64_t fetch_bytes_in_flight = 64u << 20;  // of inputs, from all others
 };
 
 // What the configuration says of workers on this machine, of which there are `workers`. The scheduler's address and the

@@ -1,0 +1,40 @@
+#include "comm/options.h"
+
+#include <algorithm>
+
+#include "comm/interfaces.h"
+#include "src/config.h"
+#include "worker/limits.h"
+#include "worker/server.h"
+
+namespace tegula::worker {
+
+namespace {
+constexpr std::int64_t kMaxThreads = 4096;
+}  // namespace
+
+WorkerOptions worker_options(const Config& config, unsigned workers) {
+  WorkerOptions options;
+  options.name = config.string("worker.name");
+  const std::int64_t threads = config.integer("worker.threads");
+  if (threads < 0 || threads > kMaxThreads)
+    throw ConfigError("worker.threads: " + std::to_string(threads) + " threads");
+  options.threads = static_cast<unsigned>(threads);
+  options.memory_limit = parse_memory_limit(config.string("worker.memory-limit"), workers);
+  options.local_directory = config.string("worker.local-directory");
+  const std::string& interface = config.string("worker.interface");
+  const std::string host = interface.empty() ? config.string("worker.host") : interface_address(interface);
+  if (!host.empty()) options.listen_address = to_string(Address{"tcp", host, 0});
+  options.ports = parse_ports(config.string("worker.port"));
+  options.contact_address = config.string("worker.contact-address");
+  options.comm = comm_options(config);
+  options.kernels_path = config.string("kernels.path");
+  options.kernels_level = config.string("kernels.level");
+  options.death_timeout = config.duration("worker.death-timeout");
+  options.fetches_per_peer =
+      static_cast<unsigned>(std::clamp<std::int64_t>(config.integer("worker.fetch-connections"), 1, 64));
+  options.fetch_bytes_in_flight = config.bytes("worker.fetch-bytes-in-flight");
+  return options;
+}
+
+}  // namespace tegula::worker
