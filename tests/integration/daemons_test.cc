@@ -104,7 +104,7 @@ TEST(Daemons, HttpTellsHealthAndMetrics) {
 
   ChildProcess health({"/usr/bin/curl", "-sS", http + "/health"});
   ASSERT_EQ(health.wait(), 0) << health.output();
-  EXPECT_NO_THROW((void)nlohmann::json::parse(health.output())) << health.output();
+  EXPECT_TRUE(nlohmann::json::accept(health.output())) << health.output();
   ChildProcess metrics({"/usr/bin/curl", "-sS", http + "/metrics"});
   ASSERT_EQ(metrics.wait(), 0);
   EXPECT_NE(metrics.output().find("# TYPE tegula_"), std::string::npos) << metrics.output();
