@@ -48,21 +48,13 @@ struct True {
 Loop find_bool_loop(Op op, unsigned scalars) {
   using B = BoolByte;
   switch (op) {
-    case Op::kPositive:
     case Op::kAbsolute:
-    case Op::kConjugate:
-    case Op::kReal:
-    case Op::kFloor:
-    case Op::kCeil:
-    case Op::kTrunc:
-    case Op::kRint:
-    case Op::kSquare: return unary<Same, B>();
+    case Op::kReal: return unary<Same, B>();
     case Op::kLogicalNot:
     case Op::kInvert: return unary<Not, B>();
     case Op::kImag:
     case Op::kIsnan:
-    case Op::kIsinf:
-    case Op::kSignbit: return unary<False, B>();
+    case Op::kIsinf: return unary<False, B>();
     case Op::kIsfinite: return unary<True, B>();
     case Op::kAdd:
     case Op::kMaximum:

@@ -133,10 +133,6 @@ struct True {
   template <typename T>
   static BoolByte apply(T) { return 1; }
 };
-struct IsNegative {
-  template <typename T>
-  static BoolByte apply(T a) { return a < T{0}; }
-};
 struct Equal {
   template <typename T>
   static BoolByte apply(T a, T b) { return a == b; }
@@ -214,11 +210,7 @@ Loop find(Op op, unsigned scalars) {
   switch (op) {
     case Op::kPositive:
     case Op::kConjugate:
-    case Op::kReal:
-    case Op::kFloor:
-    case Op::kCeil:
-    case Op::kTrunc:
-    case Op::kRint: return unary<Positive, T>();
+    case Op::kReal: return unary<Positive, T>();
     case Op::kImag: return unary<Zero, T>();
     case Op::kNegative: return unary<Negative, T>();
     case Op::kAbsolute: return unary<Absolute, T>();
@@ -230,7 +222,6 @@ Loop find(Op op, unsigned scalars) {
     case Op::kIsnan:
     case Op::kIsinf: return unary<False, T, BoolByte>();
     case Op::kIsfinite: return unary<True, T, BoolByte>();
-    case Op::kSignbit: return unary<IsNegative, T, BoolByte>();
     case Op::kAdd: return binary<Add, T>(scalars);
     case Op::kSubtract: return binary<Subtract, T>(scalars);
     case Op::kMultiply: return binary<Multiply, T>(scalars);

@@ -1,6 +1,7 @@
 // A program made ready to run: loops found, registers given places, neighbouring operations joined.
 #pragma once
 
+#include <complex>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -11,11 +12,13 @@
 
 namespace tegula::cpu {
 
-// One pass over a tile. Registers are those of the program, and after them further ones that compiling adds.
+// One pass over a tile: a loop or, where there is none, the loading of source `out`. Registers are those of the program, and after them further
+// ones that compiling adds.
 struct Step {
-  Loop loop;
-  std::uint16_t out;
-  std::uint16_t args[3];
+  Loop loop = nullptr;
+  std::uint16_t out = 0;
+  std::uint16_t args[3] = {};
+  std::uint16_t n_args = 0;
 };
 
 struct CompiledSource {
@@ -27,7 +30,7 @@ struct Register {
   DType dtype = DType::kFloat64;
   // The same for the whole block: kept as one element, computed once a task.
   bool scalar = false;
-  // Where the tile lies: the number of its slot, or kNoSlot for a scalar, an unused register or the result (which may go elsewhere).
+  // Where the tile lies, if it has no better place: the number of its slot, or -1 for an unused register and for a scalar (but for the result).
   std::int32_t slot = -1;
 };
 
@@ -50,6 +53,9 @@ class CompiledProgram {
  private:
   void compile_sources();
   void compile_code();
+  std::vector<bool> needed_registers() const;
+  void add_step(const Instruction& instruction, std::uint16_t out, bool needed);
+  Op simplified(const Instruction& instruction) const;
   void assign_slots();
 
   Program program_;

@@ -37,10 +37,22 @@ class LinearWalk {
     axes_[static_cast<std::size_t>(ndim_++)] = {size, step};
   }
 
-  // Whether the whole space is one run, and its step.
-  bool single_run() const { return ndim_ <= 1; }
   LinearPair inner_step() const { return ndim_ == 0 ? LinearPair{} : axes_[static_cast<std::size_t>(ndim_ - 1)].step; }
-  LinearPair origin() const { return origin_; }
+  // Whether [begin, begin + count) lies in one run.
+  bool in_one_run(std::int64_t begin, std::int64_t count) const {
+    if (ndim_ <= 1) return true;
+    const std::int64_t inner = axes_[static_cast<std::size_t>(ndim_ - 1)].size;
+    return begin % inner + count <= inner;
+  }
+  LinearPair at(std::int64_t position) const {
+    LinearPair at = origin_;
+    for (int d = ndim_ - 1; d >= 0; --d) {
+      const Axis& axis = axes_[static_cast<std::size_t>(d)];
+      move(&at, axis.step, d == 0 ? position : position % axis.size);
+      position /= axis.size;
+    }
+    return at;
+  }
 
   // Calls visit(values at the run's first position, run length, elements visited before) for each run in [begin, begin + count).
   // The values step by inner_step() along a run.

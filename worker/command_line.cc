@@ -1,0 +1,74 @@
+#include "worker/command_line.h"
+
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "src/config.h"
+#include "src/version.h"
+
+namespace tegula::worker {
+
+namespace {
+constexpr int kExitUsage = 2;
+constexpr unsigned kMaxProcesses = 1024;
+}  // namespace
+
+CommandLine parse_command_line(int argc, const char* const* argv) {
+  CommandLine line;
+  CLI::App app("A worker of a Tegula cluster: runs tasks and keeps their results.", "tegula-worker");
+  app.set_version_flag("--version", "tegula-worker " + std::string(kVersion));
+  app.allow_extras();  // refused below, with a suggestion
+  app.add_option("ADDRESS", line.scheduler, "the scheduler: tcp://host:port, or the path of its scheduler file")
+      ->type_name("");
+  const auto option = [&](const char* flag, const char* key, const char* help) {
+    app.add_option_function<std::string>(
+           flag, [&line, key](const std::string& value) { line.settings.emplace_back(key, value); }, help)
+        ->type_name("")
+        ->take_last();
+  };
+  option("--nthreads", "worker.threads", "threads that run kernels; 0: one per core, divided by the worker processes");
+  option("--name", "worker.name", "a name that no other worker has (host and process number)");
+  option("--host", "worker.host", "address to listen on (the one that leads to the scheduler)");
+  option("--port", "worker.port", "port to listen on, or a range 9000:9100; 0: any free one");
+  option("--interface", "worker.interface", "listen on the address of this network interface");
+  option("--contact-address", "worker.contact-address", "address that others are told to reach this worker by");
+  option("--scheduler-file", "scheduler.file", "take the scheduler's address and token from this file");
+  option("--memory-limit", "worker.memory-limit", "for chunks, per worker process: 4GB, 50%, auto, none");
+  option("--local-directory", "worker.local-directory", "where the worker keeps its files");
+  option("--death-timeout", "worker.death-timeout", "end after this long without a scheduler: 60s; 0s: never");
+  option("--log-level", "logging.level", "trace, debug, info, warning, error or off");
+  app.add_flag_callback(
+      "--insecure", [&line] { line.settings.emplace_back("comm.insecure", "true"); },
+      "do without a cluster token, also beyond loopback");
+  app.add_option("--config", line.config_file, "a configuration file (YAML)")->type_name("")->take_last();
+  app.add_option("--nworkers", line.processes, "worker processes to run")
+      ->type_name("")
+      ->check(CLI::Range(1u, kMaxProcesses))
+      ->take_last();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) {
+      line.exit = app.exit(error);
+    } else {
+      fmt::print(stderr, "tegula-worker: {}\n", error.what());
+      line.exit = kExitUsage;
+    }
+    return line;
+  }
+  if (const std::vector<std::string> extras = app.remaining(); !extras.empty()) {
+    std::vector<std::string> known;
+    for (const CLI::Option* each : app.get_options()) {
+      if (!each->get_lnames().empty()) known.push_back("--" + each->get_lnames().front());
+    }
+    const std::string suggestion = nearest(extras.front(), known);
+    fmt::print(stderr, "tegula-worker: unknown argument '{}'{}\n", extras.front(),
+               suggestion.empty() ? std::string() : "; did you mean " + suggestion + "?");
+    line.exit = kExitUsage;
+  }
+  return line;
+}
+
+}  // namespace tegula::worker

@@ -1,0 +1,62 @@
+// Evaluates a compiled program over boxes of a task's block.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "tegula/kernel.h"
+#include "worker/kernels/cpu/program/compiled.h"
+#include "worker/kernels/cpu/program/walk.h"
+
+namespace tegula::cpu {
+
+// One axis of an iteration space: positions [low, low + size) of that axis of the block.
+struct BoxAxis {
+  int axis;
+  std::int64_t low, size;
+};
+
+// The task's block in the program's array.
+struct BlockPlace {
+  Shape shape, offset;
+};
+// Finds the block and checks the task's inputs against the program. Throws ShapeError, DTypeError, ValueError.
+BlockPlace place_block(const CompiledProgram& program, const tegula_task& task);
+
+class Evaluator {
+ public:
+  static std::size_t scratch_bytes(const CompiledProgram& program);
+  // `place` and `task` are what place_block accepted; all arguments must outlive the evaluator. Computes the scalars.
+  Evaluator(const CompiledProgram& program, const BlockPlace& place, const tegula_task& task, std::byte* scratch);
+
+  // The iteration space: the box spanned by `axes`, from the outermost inwards; the block's other axes stay at position 0. Axes may come in any
+  // order, so that a reduction sees its elements in the order it needs.
+  void set_box(std::span<const BoxAxis> axes);
+  // Elements [begin, begin + count) of the space in row-major order, count <= program.tile(). Returns where they are: `into`, if given, else
+  // memory that stays valid until the next call.
+  const void* evaluate(std::int64_t begin, std::int64_t count, void* into);
+
+ private:
+  void bind_source(std::size_t source, std::span<const BoxAxis> axes);
+  // Puts elements of a source into `into`, or returns where they lie already (only if `into` is null).
+  const void* load(std::size_t source, std::int64_t begin, std::int64_t count, void* slot, void* into);
+  void load_input(std::size_t source, std::int64_t begin, std::int64_t count, std::byte* to);
+  void load_random(std::size_t source, std::int64_t begin, std::int64_t count, std::byte* to);
+  void load_iota(std::size_t source, std::int64_t begin, std::int64_t count, std::byte* to);
+  void compute_scalars();
+  std::byte* slot_of(std::uint16_t reg) const {
+    return slots_ + static_cast<std::size_t>(program_.registers()[reg].slot) * program_.slot_bytes();
+  }
+
+  const CompiledProgram& program_;
+  const BlockPlace& place_;
+  const tegula_task& task_;
+  std::byte* scalars_;  // 16 bytes per register
+  std::byte* slots_;
+  const void** values_;  // per register: where its tile or scalar is
+  std::vector<LinearWalk> walks_;  // per source
+};
+
+}  // namespace tegula::cpu

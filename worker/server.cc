@@ -1,0 +1,404 @@
+#include "worker/server.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "src/buffer.h"
+#include "src/config.h"
+#include "src/log.h"
+#include "worker/core/state.h"
+#include "worker/data_server.h"
+#include "worker/executor.h"
+#include "worker/kernel_loader.h"
+#include "worker/kernel_registry.h"
+#include "worker/layer_run.h"
+#include "worker/limits.h"
+#include "worker/peer_fetcher.h"
+
+namespace tegula::worker {
+
+namespace {
+
+constexpr std::string_view kLog = "worker";
+constexpr Time kFirstRetry = std::chrono::milliseconds(50);
+constexpr Time kLastRetry = std::chrono::seconds(1);
+constexpr Time kDefaultHeartbeat = std::chrono::milliseconds(500);
+
+// Free blocks that are kept for reuse: enough for the next tasks, not so much that others miss it.
+std::size_t kept_bytes(std::uint64_t memory_limit) {
+  constexpr std::uint64_t kMost = 512u << 20;
+  return memory_limit == 0 ? kMost : std::min<std::uint64_t>(kMost, memory_limit / 8);
+}
+
+Time now() { return std::chrono::steady_clock::now().time_since_epoch(); }
+
+std::string in_seconds(Time time) { return fmt::format("{:.3g} s", std::chrono::duration<double>(time).count()); }
+
+template <typename... Handlers>
+struct Overloaded : Handlers... {
+  using Handlers::operator()...;
+};
+
+}  // namespace
+
+struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
+  Impl(EventLoop& event_loop, WorkerOptions given) : loop(event_loop), options(std::move(given)) {
+    scheduler = parse_address(options.scheduler_address, kDefaultSchedulerPort);
+    if (options.name.empty()) options.name = default_worker_name();
+    if (options.threads == 0) options.threads = usable_cores();
+    if (options.listen_address.empty()) options.listen_address = listen_address_for(scheduler);
+    parse_address(options.listen_address);
+    make_local_directory();
+    kernels = options.kernels != nullptr ? options.kernels : load_kernels(options.kernels_path, options.kernels_level);
+    pool = std::make_shared<BufferPool>(kept_bytes(options.memory_limit));
+    options.comm.role = Role::kWorker;
+    options.comm.name = options.name;
+    options.comm.allocator = pool->allocator();
+  }
+
+  // What needs a pointer to this; not in the constructor, where there is none to share yet.
+  void begin() {
+    const std::weak_ptr<Impl> weak = weak_from_this();
+    executor = std::make_unique<Executor>(options.threads, "compute", pool, [weak, &home = loop] {
+      home.post([weak] {
+        if (const auto self = weak.lock()) self->collect();
+      });
+    });
+    fetcher = std::make_unique<PeerFetcher>(loop, [weak](Event event) {
+      if (const auto self = weak.lock()) self->process(std::move(event));
+    });
+    server =
+        std::make_unique<DataServer>(loop, pool, DataServer::Limits{}, [weak](const ResultId& result) -> const Chunk* {
+          const auto self = weak.lock();
+          return self == nullptr || !self->core ? nullptr : self->core->find(result);
+        });
+  }
+
+  void make_local_directory() const {
+    if (options.local_directory.empty()) return;
+    std::error_code error;
+    std::filesystem::create_directories(options.local_directory, error);
+    if (error) throw FileError("cannot make the local directory " + options.local_directory + ": " + error.message());
+    if (access(options.local_directory.c_str(), W_OK | X_OK) != 0) {
+      throw FileError("cannot write to the local directory " + options.local_directory);
+    }
+  }
+
+  // ---- joining ---------------------------------------------------------------------------------------------------
+
+  void start() {
+    deadline = options.death_timeout == Time{0} ? Time::max() : now() + options.death_timeout;
+    retry_delay = kFirstRetry;
+    try_to_join();
+  }
+
+  void try_to_join() {
+    retry_timer.reset();
+    CommOptions comm = options.comm;
+    comm.connect_timeout = std::clamp<Time>(deadline - now(), std::chrono::milliseconds(100), comm.connect_timeout);
+    const std::uint64_t number = ++joins;
+    connect(loop, to_string(scheduler), comm,
+            [weak = weak_from_this(), number](ConnectionPtr made, std::optional<ErrorInfo> error) {
+              const auto self = weak.lock();
+              if (self == nullptr || self->ended || number != self->joins) return;
+              if (error) {
+                self->not_joined(*error);
+              } else {
+                self->joined(std::move(made));
+              }
+            });
+  }
+
+  void not_joined(const ErrorInfo& error) {
+    if (error.code == ErrorCode::kAuthentication || error.code == ErrorCode::kVersion ||
+        error.code == ErrorCode::kConfig) {
+      return end(WorkerExit::Kind::kFailed, error.message);  // trying again would not help
+    }
+    last_error = error.message;
+    retry();
+  }
+
+  void retry() {
+    const Time left = deadline - now();
+    if (left <= Time{0}) {
+      return end(WorkerExit::Kind::kSchedulerLost, fmt::format("no scheduler at {} within {}: {}", to_string(scheduler),
+                                                               in_seconds(options.death_timeout), last_error));
+    }
+    retry_timer = loop.after(std::min(retry_delay, left), [this] { try_to_join(); });
+    retry_delay = std::min(retry_delay * 2, kLastRetry);
+  }
+
+  // A connection to the scheduler: a new life begins, with nothing of the last one.
+  void joined(ConnectionPtr made) {
+    connection = std::move(made);
+    connection->on_messages = [weak = weak_from_this(), number = joins](std::vector<msg::Message> messages) {
+      if (const auto self = weak.lock(); self != nullptr && number == self->joins) self->receive(std::move(messages));
+    };
+    connection->on_closed = [weak = weak_from_this(), number = joins](const std::string& reason) {
+      if (const auto self = weak.lock(); self != nullptr && number == self->joins) self->lost(reason);
+    };
+    CommOptions comm = options.comm;
+    comm.incarnation = connection->peer().incarnation;
+    try {
+      server->listen(options.listen_address, options.ports, comm);
+      address = contact_address_of(server->address(), options.contact_address, scheduler);
+    } catch (const Error& error) {
+      return end(WorkerExit::Kind::kFailed, error.what());
+    }
+    fetcher->set_options(comm);
+    CoreOptions core_options;
+    core_options.threads = options.threads;
+    core_options.memory_limit = options.memory_limit;
+    core_options.worker = options.name + " (" + address + ")";
+    core_options.fetch.requests_per_peer = options.fetches_per_peer;
+    core_options.fetch.bytes_in_flight = options.fetch_bytes_in_flight;
+    core.emplace(core_options);
+
+    msg::RegisterWorker registration;
+    registration.name = options.name;
+    registration.address = address;
+    registration.host = host_name();
+    registration.pid = static_cast<std::uint64_t>(getpid());
+    registration.threads = options.threads;
+    registration.memory_limit = options.memory_limit;
+    registration.kernel_level = kernels->level();
+    registration.kernels = kernels->names();
+    registration.slots_granted = core->slots_granted();
+    connection->send(std::move(registration));
+  }
+
+  // The scheduler is gone, and with it the names of all that is here.
+  void lost(const std::string& reason) {
+    if (ended) return;
+    last_error = reason;
+    const bool was_registered = registered;
+    forget_everything();
+    if (was_registered) {
+      log::warning(kLog, "{}: lost the scheduler ({}); trying to join again", options.name, reason);
+      deadline = options.death_timeout == Time{0} ? Time::max() : now() + options.death_timeout;
+      retry_delay = kFirstRetry;
+    }
+    retry();
+  }
+
+  void forget_everything() {
+    registered = false;
+    ++joins;  // what is still under way speaks of the life that ends
+    heartbeat_timer.reset();
+    wake_timer.reset();
+    wake_at.reset();
+    executor->abandon_all();
+    fetcher->close();
+    server->close();
+    core.reset();
+    layers.clear();
+    address.clear();
+    if (connection != nullptr) retire(std::move(connection));
+  }
+
+  // Closes a connection, also from within its own handlers.
+  void retire(ConnectionPtr gone) {
+    loop.post([gone = std::move(gone)] { gone->close(); });
+  }
+
+  // ---- the scheduler's messages ----------------------------------------------------------------------------------
+
+  void receive(std::vector<msg::Message> messages) {
+    std::vector<Event> events;
+    events.reserve(messages.size());
+    for (msg::Message& message : messages) {
+      const bool known = std::visit(
+          Overloaded{[&](msg::Assign& m) { return take(events, m); }, [&](msg::Retract& m) { return take(events, m); },
+                     [&](msg::FreeResults& m) { return take(events, m); },
+                     [&](msg::WorkerAddress& m) { return take(events, m); },
+                     [&](msg::ForgetLayer& m) { return take(events, m); },
+                     [&](msg::DefineLayer& m) {
+                       define(m);
+                       return take(events, m);
+                     },
+                     [&](msg::WorkerRegistered& m) {
+                       welcome(m);
+                       return take(events, m);
+                     },
+                     [&](msg::WorkerRefused& m) {
+                       end(WorkerExit::Kind::kRefused, "the scheduler refused: " + m.reason);
+                       return true;
+                     },
+                     [&](msg::Shutdown& m) {
+                       end(WorkerExit::Kind::kShutdown, m.reason);
+                       return true;
+                     },
+                     [](auto&) { return false; }},
+          message);
+      if (ended) return;
+      if (!known) return lost("it sent " + std::string(msg::name_of(message)) + ", which workers do not take");
+    }
+    process(std::move(events));
+  }
+
+  template <typename T>
+  static bool take(std::vector<Event>& events, T& message) {
+    events.emplace_back(std::move(message));
+    return true;
+  }
+
+  void define(const msg::DefineLayer& message) {
+    if (message.description != nullptr)
+      layers.try_emplace(message.layer, std::make_shared<LayerRun>(message.description, *kernels));
+  }
+
+  void welcome(const msg::WorkerRegistered& message) {
+    registered = true;
+    const auto said = std::chrono::milliseconds(message.heartbeat_interval_ms);
+    heartbeat_interval = options.heartbeat_interval > Time{0} ? options.heartbeat_interval : Time(said);
+    if (heartbeat_interval <= Time{0}) heartbeat_interval = kDefaultHeartbeat;
+    schedule_heartbeat();
+    log::info(kLog, "{}: joined {} as worker {}, at {}, {} threads, memory limit {}", options.name,
+              to_string(scheduler), static_cast<std::uint32_t>(message.worker), address, options.threads,
+              options.memory_limit == 0 ? "none" : format_bytes(options.memory_limit));
+    if (owner != nullptr && owner->on_registered) owner->on_registered();
+  }
+
+  void schedule_heartbeat() {
+    heartbeat_timer = loop.after(heartbeat_interval, [this] {
+      schedule_heartbeat();
+      msg::WorkerHeartbeat beat = core->heartbeat();
+      beat.rss_bytes = resident_bytes();
+      beat.bytes_in = fetcher->bytes_in();
+      beat.bytes_out = server->bytes_out();
+      connection->send(beat);
+    });
+  }
+
+  // ---- the core's events and actions -----------------------------------------------------------------------------
+
+  void collect() {
+    if (!core) return;
+    std::vector<Event> events;
+    executor->collect(events);
+    if (!events.empty()) process(std::move(events));
+  }
+
+  void process(Event event) {
+    std::vector<Event> events;
+    events.push_back(std::move(event));
+    process(std::move(events));
+  }
+
+  void process(std::vector<Event> events) {
+    while (core && !events.empty()) {
+      actions.clear();
+      core->handle(events, now(), actions);
+      events.clear();
+      for (Action& action : actions) {
+        std::visit([&](auto& a) { carry_out(a, events); }, action);
+      }
+      executor->submit(jobs);
+    }
+    if (core) set_wakeup();
+  }
+
+  void carry_out(SendToScheduler& send, std::vector<Event>&) { connection->send(std::move(send.message)); }
+
+  void carry_out(Execute& execute, std::vector<Event>&) {
+    const auto layer = layers.find(layer_of(execute.task));  // the core knows it, so it was defined
+    jobs.push_back({execute.attempt, execute.task, layer->second, std::move(execute.inputs), execute.granted, 0});
+  }
+
+  void carry_out(Recall& recall, std::vector<Event>& events) {
+    executor->submit(jobs);  // it may be among these
+    if (executor->recall(recall.attempt, recall.cancel)) events.emplace_back(Recalled{recall.attempt});
+  }
+
+  void carry_out(StartFetch& fetch, std::vector<Event>&) { fetcher->fetch(std::move(fetch)); }
+
+  void carry_out(ReleaseLayer& release, std::vector<Event>&) { layers.erase(release.layer); }
+
+  void set_wakeup() {
+    const Time time = now();
+    const std::optional<Time> wanted = core->next_wakeup(time);
+    if (!wanted || (wake_at && *wake_at <= *wanted)) return;  // an earlier one finds out by itself
+    wake_at = wanted;
+    wake_timer = loop.after(std::max(*wanted - time, Time{0}), [this] {
+      wake_at.reset();
+      process(Tick{});
+    });
+  }
+
+  // ---- the end ---------------------------------------------------------------------------------------------------
+
+  void stop(bool orderly) {
+    if (ended) return;
+    if (orderly && registered) connection->send(msg::WorkerLeaving{"stopped"});
+    end(WorkerExit::Kind::kStopped, "stopped");
+  }
+
+  void end(WorkerExit::Kind kind, std::string reason) {
+    if (std::exchange(ended, true)) return;
+    log::info(kLog, "{}: ends: {}", options.name, reason);
+    retry_timer.reset();
+    forget_everything();
+    loop.post([weak = weak_from_this(), outcome = WorkerExit{kind, std::move(reason)}] {
+      const auto self = weak.lock();
+      if (self != nullptr && self->owner != nullptr && self->owner->on_exit) self->owner->on_exit(outcome);
+    });
+  }
+
+  EventLoop& loop;
+  WorkerServer* owner = nullptr;
+  WorkerOptions options;
+  Address scheduler;
+  std::shared_ptr<const KernelRegistry> kernels;
+  std::shared_ptr<BufferPool> pool;
+
+  // One life: from a connection to the scheduler to its end.
+  std::uint64_t joins = 0;  // tells lives and attempts to begin one apart
+  ConnectionPtr connection;
+  std::optional<WorkerState> core;
+  std::unordered_map<LayerId, std::shared_ptr<LayerRun>> layers;
+  std::string address;
+  bool registered = false;
+  Time heartbeat_interval{0};
+  std::unique_ptr<EventLoop::Timer> heartbeat_timer, wake_timer, retry_timer;
+  std::optional<Time> wake_at;
+
+  Time deadline{0};
+  Time retry_delay{0};
+  std::string last_error;
+  bool ended = false;
+
+  std::vector<Action> actions;  // kept for their capacity
+  std::vector<Job> jobs;
+
+  // Last, so that they go first: they call back.
+  std::unique_ptr<DataServer> server;
+  std::unique_ptr<PeerFetcher> fetcher;
+  std::unique_ptr<Executor> executor;
+};
+
+WorkerServer::WorkerServer(EventLoop& loop, WorkerOptions options)
+    : impl_(std::make_shared<Impl>(loop, std::move(options))) {
+  impl_->owner = this;
+  impl_->begin();
+}
+
+WorkerServer::~WorkerServer() {
+  impl_->owner = nullptr;
+  if (std::exchange(impl_->ended, true)) return;
+  impl_->retry_timer.reset();
+  impl_->forget_everything();
+}
+
+void WorkerServer::start() { impl_->start(); }
+void WorkerServer::stop(bool orderly) { impl_->stop(orderly); }
+const std::string& WorkerServer::name() const { return impl_->options.name; }
+std::string WorkerServer::address() const { return impl_->address; }
+unsigned WorkerServer::threads() const { return impl_->options.threads; }
+
+}  // namespace tegula::worker
