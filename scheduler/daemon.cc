@@ -62,8 +62,12 @@ Flags parse_flags(int argc, char** argv) {
   app.add_option("--config", flags.config_file, "a configuration file (YAML)")->type_name("");
   try {
     app.parse(argc, argv);
+  } catch (const CLI::Success& request) {  // --help, --version
+    flags.exit = app.exit(request);
+    return flags;
   } catch (const CLI::ParseError& error) {
-    flags.exit = app.exit(error) == 0 ? 0 : kExitUsage;
+    fmt::print(stderr, "tegula-scheduler: {}\n", error.what());
+    flags.exit = kExitUsage;
     return flags;
   }
   if (const std::vector<std::string> extras = app.remaining(); !extras.empty()) {
@@ -110,20 +114,13 @@ std::string contact_address(const Config& config, const std::string& listened) {
 }
 
 std::string choose_token(const Config& config, const std::string& address) {
-  if (config.boolean("comm.insecure")) {
-    log::warning(kLog, "insecure: whoever reaches {} can run work here", address);
-    return "";
-  }
+  if (config.boolean("comm.insecure")) return "";
   if (std::string token = token_from_environment(); !token.empty()) return token;
   if (!config.string("scheduler.file").empty()) return make_cluster_token();
-  if (!is_loopback(parse_address(address))) {
-    throw ConfigError(
-        "listening on " + address +
-        " needs a cluster token: give --scheduler-file (which gets a new one) or TEGULA_CLUSTER_TOKEN, or "
-        "--insecure to do without");
-  }
-  log::info(kLog, "no cluster token: every user of this machine can connect (--scheduler-file makes one)");
-  return "";
+  if (is_loopback(parse_address(address))) return "";
+  throw ConfigError("listening on " + address +
+                    " needs a cluster token: give --scheduler-file (which gets a new one) or TEGULA_CLUSTER_TOKEN, or "
+                    "--insecure to do without");
 }
 
 // The scheduler file while it is ours: another scheduler may have written its own since.
@@ -178,6 +175,11 @@ int serve(const Config& config) {
   loop.on_termination_signal([&](int signal) { end(signal == SIGINT ? "interrupted" : "terminated"); });
   server.on_idle = [&] { end("nothing to do for " + config.string("scheduler.idle-timeout")); };
 
+  if (config.boolean("comm.insecure")) {
+    log::warning(kLog, "insecure: whoever reaches {} can run work here", listened);
+  } else if (token.empty()) {
+    log::info(kLog, "no cluster token: every user of this machine can connect (--scheduler-file makes one)");
+  }
   fmt::print("tegula-scheduler: listening on {}{}\n", listened, http ? " (" + http_address + ")" : std::string());
   std::fflush(stdout);
   loop.run();

@@ -1,0 +1,484 @@
+#include "client/session_core.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <variant>
+
+#include "src/log.h"
+
+namespace tegula::client {
+
+namespace {
+
+constexpr std::string_view kLog = "client";
+constexpr auto kFirstRetry = std::chrono::milliseconds(20);
+constexpr auto kLongestRetry = std::chrono::milliseconds(500);
+
+template <typename... Handlers>
+struct Overloaded : Handlers... {
+  using Handlers::operator()...;
+};
+
+// Errors that another try may not meet again.
+bool transient(ErrorCode code) { return code == ErrorCode::kConnection || code == ErrorCode::kTimeout; }
+
+}  // namespace
+
+SessionCore::SessionCore(std::shared_ptr<EventLoop> loop, SessionOptions options)
+    : loop_(std::move(loop)), options_(std::move(options)) {
+  options_.comm.role = Role::kClient;
+  workers_ = std::make_shared<WorkerPool>(*loop_, options_.comm);
+}
+
+// ---- connecting ----
+
+void SessionCore::open() {
+  loop_->run_and_wait([this] {
+    deadline_ = Clock::now() + options_.comm.connect_timeout;
+    try_connect();
+  });
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return phase_ != Phase::kConnecting; });
+  if (phase_ == Phase::kAttached) return;
+  const ErrorInfo why =
+      phase_ == Phase::kLost ? loss_ : ErrorInfo{ErrorCode::kClosed, "the client is closed", {}, {}, {}, {}};
+  lock.unlock();
+  close();
+  throw_error(why);
+}
+
+void SessionCore::try_connect() {
+  const std::uint64_t number = ++tries_;
+  CommOptions comm = options_.comm;
+  comm.connect_timeout = std::max<std::chrono::nanoseconds>(deadline_ - Clock::now(), std::chrono::milliseconds(1));
+  connect(*loop_, options_.address, comm,
+          [weak = weak_from_this(), number](ConnectionPtr connection, std::optional<ErrorInfo> error) {
+            if (auto self = weak.lock()) {
+              self->connected(number, std::move(connection), std::move(error));
+            } else if (connection) {
+              connection->close();
+            }
+          });
+}
+
+void SessionCore::connected(std::uint64_t try_number, ConnectionPtr connection, std::optional<ErrorInfo> error) {
+  if (try_number != tries_) {  // given up meanwhile
+    if (connection) connection->close();
+    return;
+  }
+  if (error) {
+    last_error_ = *error;
+    const auto delay =
+        std::min<std::chrono::nanoseconds>(kFirstRetry * (1 << std::min(failures_++, 5u)), kLongestRetry);
+    if (!transient(error->code) || Clock::now() + delay >= deadline_) return lose(std::move(*error));
+    retry_timer_ = loop_->after(delay, [this] { try_connect(); });
+    return;
+  }
+  connection_ = std::move(connection);
+  connection_->on_messages = [weak = weak_from_this()](std::vector<msg::Message> messages) {
+    if (auto self = weak.lock()) self->receive(messages);
+  };
+  connection_->on_closed = [weak = weak_from_this()](const std::string& reason) {
+    if (auto self = weak.lock()) self->disconnected(reason);
+  };
+  connection_->send(msg::AttachClient{session_, secret_, options_.comm.name});
+  deadline_timer_ = loop_->after(std::max<std::chrono::nanoseconds>(deadline_ - Clock::now(), kFirstRetry), [this] {
+    lose({ErrorCode::kTimeout, options_.address + " does not answer as a scheduler", {}, {}, {}, {}});
+  });
+}
+
+void SessionCore::attached(const msg::ClientAttached& message) {
+  deadline_timer_.reset();
+  if (message.session == 0) {
+    return lose({ErrorCode::kConnection,
+                 "the scheduler at " + options_.address + " has closed this client's session",
+                 {},
+                 {},
+                 {},
+                 {}});
+  }
+  // From here on only this life of the scheduler, and workers that belong to it, will do.
+  options_.comm.incarnation = connection_->peer().incarnation;
+  workers_->set_incarnation(options_.comm.incarnation);
+  session_ = message.session;
+  secret_ = message.secret;
+  while (!unacknowledged_.empty() && unacknowledged_.front().first <= message.last_sequence) {
+    unacknowledged_.pop_front();
+  }
+  for (const auto& [sequence, change] : unacknowledged_) connection_->send(change);
+  if (progress_interval_ != 0) connection_->send(msg::SubscribeProgress{progress_interval_});
+  std::lock_guard lock(mutex_);
+  phase_ = Phase::kAttached;
+  changed_.notify_all();
+}
+
+void SessionCore::disconnected(const std::string& reason) {
+  drop_connection();
+  deadline_timer_.reset();
+  {
+    std::lock_guard lock(mutex_);
+    if (phase_ == Phase::kClosed || phase_ == Phase::kLost) return;
+    if (phase_ == Phase::kAttached) {
+      phase_ = Phase::kReattaching;
+      deadline_ = Clock::now() + options_.reattach_time;
+    }
+  }
+  log::info(kLog, "lost the connection to {}: {}", options_.address, reason);
+  last_error_ = {
+      ErrorCode::kConnection, fmt::format("lost the connection to {}: {}", options_.address, reason), {}, {}, {}, {}};
+  failures_ = 0;
+  try_connect();
+}
+
+// For good: nothing of this session will be heard again.
+void SessionCore::lose(ErrorInfo why) {
+  ++tries_;
+  retry_timer_.reset();
+  deadline_timer_.reset();
+  if (connection_) connection_->close();
+  drop_connection();
+  {
+    std::lock_guard lock(mutex_);
+    if (phase_ == Phase::kClosed || phase_ == Phase::kLost) return;
+    if (phase_ == Phase::kReattaching && transient(why.code)) {
+      why = {ErrorCode::kConnection,
+             fmt::format("lost the scheduler at {}: {}", options_.address, why.message),
+             {},
+             {},
+             {},
+             {}};
+    }
+    phase_ = Phase::kLost;
+    loss_ = std::move(why);
+    for (auto& [sequence, submission] : submissions_) {
+      submission->done = true;
+      submission->error = loss_;
+    }
+    changed_.notify_all();
+  }
+  submissions_.clear();
+  unacknowledged_.clear();
+  end_tables(FutureStatus::kLost);
+  workers_->close();
+}
+
+// A handler of the connection may be what runs now, so it is destroyed later.
+void SessionCore::drop_connection() {
+  if (connection_) loop_->post([connection = std::exchange(connection_, nullptr)] {});
+}
+
+void SessionCore::close() {
+  {
+    std::lock_guard lock(mutex_);
+    if (phase_ == Phase::kClosed) return;
+    phase_ = Phase::kClosed;
+    changed_.notify_all();
+  }
+  const auto end = [this] {
+    ++tries_;
+    retry_timer_.reset();
+    deadline_timer_.reset();
+    if (connection_) {
+      if (session_ != 0) connection_->send(msg::CloseClient{});
+      connection_->close();
+    }
+    drop_connection();
+    progress_handler_ = nullptr;
+    {
+      std::lock_guard lock(mutex_);
+      for (auto& [sequence, submission] : submissions_) {
+        submission->done = true;
+        submission->error = ErrorInfo{ErrorCode::kClosed, "the client is closed", {}, {}, {}, {}};
+      }
+      changed_.notify_all();
+    }
+    submissions_.clear();
+    unacknowledged_.clear();
+    end_tables(FutureStatus::kCancelled);
+    workers_->close();
+  };
+  try {
+    loop_->run_and_wait(end);
+  } catch (const ClosedError&) {
+    end();  // no loop runs any more
+  }
+}
+
+bool SessionCore::closed() const {
+  std::lock_guard lock(mutex_);
+  return phase_ == Phase::kClosed || phase_ == Phase::kLost;
+}
+
+void SessionCore::require_open() const {
+  std::lock_guard lock(mutex_);
+  if (phase_ == Phase::kClosed) throw ClosedError("the client is closed");
+  if (phase_ == Phase::kLost) throw_error(loss_);
+}
+
+// ---- messages ----
+
+void SessionCore::receive(std::vector<msg::Message>& messages) {
+  for (msg::Message& message : messages) {
+    if (!connection_) return;  // ended by what came before
+    handle(message);
+  }
+}
+
+void SessionCore::handle(msg::Message& message) {
+  std::visit(Overloaded{
+                 [this](msg::ClientAttached& m) { attached(m); },
+                 [this](msg::SubmitAccepted& m) { acknowledge(m.sequence, 0, std::nullopt); },
+                 [this](msg::SubmitRefused& m) { acknowledge(m.sequence, m.sequence, std::move(m.error)); },
+                 [this](msg::WorkerAddress& m) { workers_->set_address(m.worker, std::move(m.address)); },
+                 [this](msg::ResultReady& m) {
+                   change_table(m.layer, m.output, m.index, [&m](OutputTable& table) {
+                     return table.set_ready(m.index, {m.result, m.nbytes, std::move(m.holders)});
+                   });
+                 },
+                 [this](msg::ResultErred& m) {
+                   change_table(m.layer, m.output, m.index,
+                                [&m](OutputTable& table) { return table.set_error(m.index, std::move(m.error)); });
+                 },
+                 [this](msg::ResultLost& m) {
+                   change_table(m.layer, m.output, m.index,
+                                [&m](OutputTable& table) { return table.set_lost(m.index); });
+                 },
+                 [this](msg::Progress& m) {
+                   if (progress_handler_) progress_handler_(m);
+                 },
+                 [this](msg::StatusReply& m) {
+                   std::lock_guard lock(mutex_);
+                   if (const auto found = replies_.find(m.request); found != replies_.end()) {
+                     found->second = std::move(m);
+                     changed_.notify_all();
+                   }
+                 },
+                 [this](auto& other) {
+                   log::warning(kLog, "the scheduler at {} sent a {}, which is not for clients", options_.address,
+                                msg::name_of(msg::Message(std::move(other))));
+                 },
+             },
+             message);
+}
+
+void SessionCore::change_table(LayerNumber layer, std::uint16_t output, std::uint32_t index,
+                               const std::function<bool(OutputTable&)>& change) {
+  std::lock_guard lock(mutex_);
+  const auto found = tables_.find({layer, output});
+  if (found == tables_.end()) return;  // released meanwhile
+  OutputTable& table = *found->second.table;
+  if (!change(table)) return;
+  tell_listeners(table, index);
+  if (table.settled()) changed_.notify_all();
+}
+
+void SessionCore::tell_listeners(OutputTable& table, std::uint32_t index) {
+  for (const auto& [number, listener] : table.listeners) listener(index);
+}
+
+void SessionCore::end_tables(FutureStatus how) {
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& [key, entry] : tables_) {
+      if (entry.table->end_pending(how)) tell_listeners(*entry.table, OutputTable::kEveryIndex);
+    }
+    changed_.notify_all();
+  }
+  for (const auto& [number, listener] : std::exchange(end_listeners, {})) listener();
+}
+
+void SessionCore::send(msg::Message message) {
+  if (connection_ && session_ != 0) connection_->send(std::move(message));
+}
+
+template <typename Change>
+std::uint64_t SessionCore::send_change(Change change) {
+  change.sequence = ++last_sequence_;
+  unacknowledged_.emplace_back(change.sequence, change);
+  bool attached;
+  {
+    std::lock_guard lock(mutex_);
+    attached = phase_ == Phase::kAttached;
+  }
+  if (attached) send(std::move(change));
+  return last_sequence_;
+}
+
+// All up to `sequence` have been taken, but for `refused`.
+void SessionCore::acknowledge(std::uint64_t sequence, std::uint64_t refused, std::optional<ErrorInfo> error) {
+  while (!unacknowledged_.empty() && unacknowledged_.front().first <= sequence) unacknowledged_.pop_front();
+  std::lock_guard lock(mutex_);
+  while (!submissions_.empty() && submissions_.begin()->first <= sequence) {
+    Submission& submission = *submissions_.begin()->second;
+    if (submissions_.begin()->first == refused) submission.error = error;
+    submission.done = true;
+    submissions_.erase(submissions_.begin());
+    changed_.notify_all();
+  }
+}
+
+// ---- what users ask ----
+
+SessionCore::Submitted SessionCore::submit(const Numbering&, std::vector<msg::LayerPtr> layers,
+                                           std::vector<msg::WantRange> wants) {
+  require_open();
+  Submitted submitted;
+  submitted.submission = std::make_shared<Submission>();
+  const LayerNumber first = next_layer_;
+  next_layer_ += static_cast<LayerNumber>(layers.size());
+  {
+    std::lock_guard lock(mutex_);
+    for (const msg::WantRange& want : wants) {
+      Entry& entry = tables_[{want.layer, want.output}];
+      if (!entry.table) {
+        entry.table = std::make_shared<OutputTable>(want.layer, want.output, want.end);
+      } else {
+        entry.table->renew();
+      }
+      ++entry.wants;
+      submitted.tables.push_back(entry.table);
+    }
+  }
+  loop_->post([weak = weak_from_this(), first, layers = std::move(layers), wants = std::move(wants),
+               submission = submitted.submission]() mutable {
+    auto self = weak.lock();
+    if (!self) return;
+    {
+      std::lock_guard lock(self->mutex_);
+      if (self->phase_ == Phase::kClosed || self->phase_ == Phase::kLost) {
+        submission->done = true;
+        submission->error = self->phase_ == Phase::kLost
+                                ? self->loss_
+                                : ErrorInfo{ErrorCode::kClosed, "the client is closed", {}, {}, {}, {}};
+        self->changed_.notify_all();
+        return;
+      }
+    }
+    submission->sequence = self->send_change(msg::Submit{0, first, std::move(layers), std::move(wants)});
+    self->submissions_.emplace(submission->sequence, std::move(submission));
+  });
+  return submitted;
+}
+
+void SessionCore::wait_accepted(Submission& submission) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return submission.done; });
+  if (!submission.error) return;
+  const ErrorInfo error = *submission.error;
+  lock.unlock();
+  throw_error(error);
+}
+
+// The scheduler knows nothing of these wants, so there is nothing to release.
+void SessionCore::abandon(const std::vector<std::shared_ptr<OutputTable>>& tables) {
+  std::lock_guard lock(mutex_);
+  for (const auto& table : tables) {
+    const auto found = tables_.find({table->layer(), table->output()});
+    if (found != tables_.end() && --found->second.wants == 0) tables_.erase(found);
+  }
+}
+
+void SessionCore::release(const std::shared_ptr<OutputTable>& table) {
+  std::lock_guard lock(mutex_);
+  const auto found = tables_.find({table->layer(), table->output()});
+  if (found == tables_.end() || found->second.table != table) return;
+  if (--found->second.wants == 0) tables_.erase(found);
+  released_.push_back({table->layer(), table->output(), 0, table->size()});
+  flush_later();
+}
+
+void SessionCore::forget(LayerNumber layer) {
+  std::lock_guard lock(mutex_);
+  forgotten_.push_back(layer);
+  flush_later();
+}
+
+void SessionCore::flush_later() {
+  if (phase_ == Phase::kClosed || std::exchange(flush_posted_, true)) return;
+  loop_->post([weak = weak_from_this()] {
+    if (auto self = weak.lock()) self->flush_releases();
+  });
+}
+
+void SessionCore::flush_releases() {
+  std::vector<msg::WantRange> released;
+  std::vector<LayerNumber> forgotten;
+  {
+    std::lock_guard lock(mutex_);
+    flush_posted_ = false;
+    released.swap(released_);
+    forgotten.swap(forgotten_);
+    if (phase_ == Phase::kClosed || phase_ == Phase::kLost) return;
+  }
+  if (!released.empty()) send_change(msg::ReleaseWants{0, std::move(released)});
+  if (!forgotten.empty()) send_change(msg::ForgetLayers{0, std::move(forgotten)});
+}
+
+void SessionCore::cancel(const std::shared_ptr<OutputTable>& table) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!table->end_pending(FutureStatus::kCancelled)) return;
+    changed_.notify_all();
+  }
+  loop_->post([weak = weak_from_this(), table] {
+    auto self = weak.lock();
+    if (!self) return;
+    {
+      std::lock_guard lock(self->mutex_);
+      self->tell_listeners(*table, OutputTable::kEveryIndex);
+      if (self->phase_ == Phase::kClosed || self->phase_ == Phase::kLost) return;
+    }
+    self->send_change(msg::CancelWants{0, {{table->layer(), table->output(), 0, table->size()}}});
+  });
+}
+
+void SessionCore::wait(const OutputTable& table, std::optional<std::chrono::nanoseconds> timeout) const {
+  std::unique_lock lock(mutex_);
+  const auto settled = [&] { return table.settled(); };
+  if (!timeout) {
+    changed_.wait(lock, settled);
+  } else if (!changed_.wait_for(lock, *timeout, settled)) {
+    throw TimeoutError(fmt::format("not finished within {:.3f} s", std::chrono::duration<double>(*timeout).count()));
+  }
+  if (table.status() != FutureStatus::kFinished) throw_failure(table.status(), table.first_error());
+  if (phase_ == Phase::kClosed) throw ClosedError("the client is closed");
+}
+
+void SessionCore::throw_failure(FutureStatus status, const ErrorInfo* error) const {
+  if (status == FutureStatus::kError && error != nullptr) throw_error(*error);
+  if (status == FutureStatus::kLost) throw_error(loss_);
+  throw CancelledError(phase_ == Phase::kClosed ? "cancelled: the client was closed" : "cancelled");
+}
+
+msg::StatusReply SessionCore::status(std::chrono::nanoseconds timeout) {
+  require_open();
+  std::uint64_t request = 0;
+  loop_->run_and_wait([&] {
+    request = ++last_request_;
+    {
+      std::lock_guard lock(mutex_);
+      replies_[request].request = 0;
+    }
+    send(msg::QueryStatus{request});
+  });
+  std::unique_lock lock(mutex_);
+  const auto over = [&] {
+    return replies_[request].request == request || phase_ == Phase::kClosed || phase_ == Phase::kLost;
+  };
+  const bool in_time = changed_.wait_for(lock, timeout, over);
+  msg::StatusReply reply = std::move(replies_[request]);
+  replies_.erase(request);
+  if (reply.request == request) return reply;
+  if (!in_time) throw TimeoutError("the scheduler at " + options_.address + " does not answer");
+  if (phase_ == Phase::kLost) throw_error(loss_);
+  throw ClosedError("the client is closed");
+}
+
+void SessionCore::subscribe(std::uint32_t interval_ms, std::function<void(const msg::Progress&)> handler) {
+  progress_interval_ = interval_ms;
+  progress_handler_ = std::move(handler);
+  send(msg::SubscribeProgress{interval_ms});
+}
+
+}  // namespace tegula::client

@@ -1,0 +1,162 @@
+// A session with a scheduler: the connection and its loss, sequence numbers, and what is known about wanted results.
+//
+// Threads: what is marked (loop) runs on the session's loop; everything else may be called from any thread but that
+// one. Held by its users and, weakly, by the loop.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "client/output_table.h"
+#include "client/worker_pool.h"
+#include "comm/event_loop.h"
+#include "comm/transport.h"
+
+namespace tegula::client {
+
+struct SessionOptions {
+  std::string address;
+  CommOptions comm;  // with name and token; the role is the session's to fill in
+  // How long a lost connection is tried again: the scheduler keeps the session for so long.
+  std::chrono::nanoseconds reattach_time = std::chrono::seconds(5);
+  std::uint64_t fetch_bytes = 64u << 20;  // of results in flight
+};
+
+class SessionCore : public std::enable_shared_from_this<SessionCore> {
+ public:
+  SessionCore(std::shared_ptr<EventLoop> loop, SessionOptions options);
+
+  // Connects and attaches within options.comm.connect_timeout. Throws ConnectionError and its kinds.
+  void open();
+  // Ends the session: what is pending ends as cancelled. Idempotent.
+  void close();
+  bool closed() const;
+  // Throws ClosedError or ConnectionError unless the session lives.
+  void require_open() const;
+
+  const SessionOptions& options() const { return options_; }
+  EventLoop& loop() { return *loop_; }
+
+  // ---- what changes the session ----
+  // Numbers for `count` new layers; `submit` must follow with them before another thread takes numbers, hence the lock.
+  class Numbering {
+   public:
+    explicit Numbering(SessionCore& core) : lock_(core.numbering_mutex_), core_(core) {}
+    LayerNumber first() const { return core_.next_layer_; }
+
+   private:
+    friend class SessionCore;
+    std::lock_guard<std::mutex> lock_;
+    SessionCore& core_;
+  };
+  struct Submission;
+  // Queues the submission and makes one table per want (or finds it).
+  struct Submitted {
+    std::shared_ptr<Submission> submission;
+    std::vector<std::shared_ptr<OutputTable>> tables;  // one per want
+  };
+  Submitted submit(const Numbering&, std::vector<msg::LayerPtr> layers, std::vector<msg::WantRange> wants);
+  // Until the scheduler has taken it. Throws the refusal; the submission is then to be abandoned.
+  void wait_accepted(Submission& submission);
+  void abandon(const std::vector<std::shared_ptr<OutputTable>>& tables);
+  // One want of a table less; sent with others.
+  void release(const std::shared_ptr<OutputTable>& table);
+  void forget(LayerNumber layer);
+  void cancel(const std::shared_ptr<OutputTable>& table);
+
+  // ---- questions ----
+  std::mutex& mutex() const { return mutex_; }  // guards the tables
+  // Until the table is settled; throws what it failed with, or TimeoutError.
+  void wait(const OutputTable& table, std::optional<std::chrono::nanoseconds> timeout) const;
+  // Throws what kError (with its error), kCancelled or kLost means. The mutex is held.
+  [[noreturn]] void throw_failure(FutureStatus status, const ErrorInfo* error) const;
+  msg::StatusReply status(std::chrono::nanoseconds timeout);
+  // (loop) handler; interval 0 ends it.
+  void subscribe(std::uint32_t interval_ms, std::function<void(const msg::Progress&)> handler);
+
+  WorkerPool& workers() { return *workers_; }  // (loop)
+  // (loop) told when the session ends; numbered for removal
+  std::map<std::uint64_t, std::function<void()>> end_listeners;
+  std::uint64_t next_listener = 1;  // (loop), also of tables
+
+  struct Submission {
+    std::uint64_t sequence = 0;  // (loop)
+    bool done = false;           // mutex
+    std::optional<ErrorInfo> error;
+  };
+
+ private:
+  enum class Phase { kConnecting, kAttached, kReattaching, kLost, kClosed };
+  using Clock = std::chrono::steady_clock;
+
+  // (loop), all of these
+  void try_connect();
+  void connected(std::uint64_t try_number, ConnectionPtr connection, std::optional<ErrorInfo> error);
+  void receive(std::vector<msg::Message>& messages);
+  void handle(msg::Message& message);
+  void attached(const msg::ClientAttached& message);
+  void disconnected(const std::string& reason);
+  void lose(ErrorInfo why);
+  void acknowledge(std::uint64_t sequence, std::uint64_t refused, std::optional<ErrorInfo> error);
+  void send(msg::Message message);  // now, if attached
+  template <typename Change>
+  std::uint64_t send_change(Change change);  // with its sequence number, repeated until acknowledged
+  void flush_releases();
+  void change_table(LayerNumber layer, std::uint16_t output, std::uint32_t index,
+                    const std::function<bool(OutputTable&)>& change);
+  void tell_listeners(OutputTable& table, std::uint32_t index);  // mutex held
+  void end_tables(FutureStatus how);
+  void drop_connection();
+
+  void flush_later();  // mutex held
+
+  const std::shared_ptr<EventLoop> loop_;
+  SessionOptions options_;
+  std::shared_ptr<WorkerPool> workers_;
+
+  // The loop's own.
+  ConnectionPtr connection_;
+  std::unique_ptr<EventLoop::Timer> retry_timer_, deadline_timer_;
+  std::uint64_t tries_ = 0;  // numbers them: a try that was given up may still end
+  unsigned failures_ = 0;    // since the last connection
+  Clock::time_point deadline_;
+  ErrorInfo last_error_;
+  std::uint64_t session_ = 0, secret_ = 0;
+  std::uint64_t last_sequence_ = 0;
+  std::deque<std::pair<std::uint64_t, msg::Message>> unacknowledged_;
+  std::map<std::uint64_t, std::shared_ptr<Submission>> submissions_;  // by sequence
+  std::uint32_t progress_interval_ = 0;
+  std::function<void(const msg::Progress&)> progress_handler_;
+  std::uint64_t last_request_ = 0;
+
+  std::mutex numbering_mutex_;  // taken before mutex_
+  LayerNumber next_layer_ = 1;  // numbering_mutex_
+
+  // Guarded by mutex_.
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  Phase phase_ = Phase::kConnecting;
+  ErrorInfo loss_;  // kLost
+  struct Entry {
+    std::shared_ptr<OutputTable> table;
+    std::uint64_t wants = 0;
+  };
+  std::map<std::pair<LayerNumber, std::uint16_t>, Entry> tables_;
+  std::vector<msg::WantRange> released_;
+  std::vector<LayerNumber> forgotten_;
+  bool flush_posted_ = false;
+  std::unordered_map<std::uint64_t, msg::StatusReply> replies_;
+};
+
+}  // namespace tegula::client
