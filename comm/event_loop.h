@@ -29,6 +29,7 @@ class EventLoop {
   // is flushed in one go.
   void at_end_of_turn(std::function<void()> work);
   // Runs `work` on the loop and waits for it (directly when called on the loop); exceptions come back to the caller.
+  // Throws ClosedError when the loop has stopped or goes away without having run it.
   void run_and_wait(const std::function<void()>& work);
 
   // A one-shot timer, cancelled when its handle is destroyed. On the loop only.
@@ -45,7 +46,7 @@ class EventLoop {
   Impl& impl() { return *impl_; }  // for comm/ only
 
  private:
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;  // connections keep it, so that posting to a loop that is gone is harmless
 };
 
 }  // namespace tegula

@@ -53,7 +53,7 @@ struct PeerInfo {
 
 class Connection {
  public:
-  virtual ~Connection() = default;  // closes without calling on_closed
+  virtual ~Connection() = default;  // as close()
 
   // Set before the loop's next turn; messages that arrive earlier wait. One call per batch, in order.
   std::function<void(std::vector<msg::Message>)> on_messages;
@@ -61,7 +61,8 @@ class Connection {
   // is for people.
   std::function<void(const std::string& reason)> on_closed;
 
-  // Queues; what one turn of the loop sends leaves as one batch at its end. Never blocks. No-op when closed.
+  // Queues; what one turn of the loop sends leaves as one batch at its end. Never blocks. No-op when closed. Throws
+  // ValueError for a message that alone exceeds what the peer takes in a frame (it said so in the handshake).
   virtual void send(msg::Message message) = 0;
   // Flushes what is queued (bounded by the write timeout) and closes; no handler is called afterwards.
   virtual void close() = 0;

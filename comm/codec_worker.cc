@@ -1,0 +1,319 @@
+// Messages between worker and scheduler.
+#include "comm/codec_capnp.h"
+
+namespace tegula::codec {
+
+namespace {
+
+template <typename Id>
+auto number(Id id) {
+  return static_cast<std::underlying_type_t<Id>>(id);
+}
+
+// One layout for TaskReturned's missing inputs and Assign's holders.
+template <typename Item>
+WorkerId& worker_of(Item& item) {
+  if constexpr (requires { item.holder; }) {
+    return item.holder;
+  } else {
+    return item.worker;
+  }
+}
+
+template <typename Item>
+void write_holders(capnp::List<wire::Holder>::Builder to, const std::vector<Item>& from) {
+  for (capnp::uint i = 0; i < to.size(); ++i) {
+    auto holder = to[i];
+    Item item = from[i];
+    holder.setTask(number(item.result.task));
+    holder.setOutput(item.result.output);
+    holder.setWorker(number(worker_of(item)));
+  }
+}
+
+template <typename Item>
+std::vector<Item> read_holders(capnp::List<wire::Holder>::Reader from) {
+  check_structs<wire::Holder>(from, "holders");
+  std::vector<Item> items;
+  items.reserve(from.size());
+  for (const auto holder : from) {
+    Item& item = items.emplace_back();
+    item.result = {static_cast<TaskId>(holder.getTask()), holder.getOutput()};
+    worker_of(item) = static_cast<WorkerId>(holder.getWorker());
+  }
+  return items;
+}
+
+}  // namespace
+
+// ---- worker -> scheduler
+
+std::uint64_t words(const msg::RegisterWorker& m) {
+  return words_of_struct<wire::RegisterWorker>() + words_of(m.name) + words_of(m.address) + words_of(m.host) +
+         words_of(m.kernel_level) + words_of(m.kernels);
+}
+void write(wire::Message::Builder message, const msg::RegisterWorker& m) {
+  auto to = message.initRegisterWorker();
+  write_text(to.initName(list_size(m.name.size())), m.name);
+  write_text(to.initAddress(list_size(m.address.size())), m.address);
+  write_text(to.initHost(list_size(m.host.size())), m.host);
+  to.setPid(m.pid);
+  to.setThreads(m.threads);
+  to.setMemoryLimit(m.memory_limit);
+  write_text(to.initKernelLevel(list_size(m.kernel_level.size())), m.kernel_level);
+  write_texts(to.initKernels(list_size(m.kernels.size())), m.kernels);
+  to.setSlotsGranted(m.slots_granted);
+}
+static msg::RegisterWorker read(wire::RegisterWorker::Reader from) {
+  msg::RegisterWorker m;
+  m.name = read_text(from.getName());
+  m.address = read_text(from.getAddress());
+  m.host = read_text(from.getHost());
+  m.pid = from.getPid();
+  m.threads = from.getThreads();
+  m.memory_limit = from.getMemoryLimit();
+  m.kernel_level = read_text(from.getKernelLevel());
+  m.kernels = read_texts(from.getKernels());
+  m.slots_granted = from.getSlotsGranted();
+  return m;
+}
+
+std::uint64_t words(const msg::TaskFinished& m) { return m.nbytes.size(); }
+void write(wire::Message::Builder message, const msg::TaskFinished& m) {
+  auto to = message.initTaskFinished();
+  to.setAttempt(number(m.attempt));
+  to.setTask(number(m.task));
+  to.setComputeNs(m.compute_ns);
+  write_numbers(to.initNbytes(list_size(m.nbytes.size())), m.nbytes);
+}
+static msg::TaskFinished read(wire::Message::TaskFinished::Reader from) {
+  msg::TaskFinished m;
+  m.attempt = static_cast<AttemptId>(from.getAttempt());
+  m.task = static_cast<TaskId>(from.getTask());
+  m.compute_ns = from.getComputeNs();
+  m.nbytes = read_numbers<std::uint64_t>(from.getNbytes());
+  return m;
+}
+
+std::uint64_t words(const msg::TaskFailed& m) { return words_of_struct<wire::TaskFailed>() + words_of(m.error); }
+void write(wire::Message::Builder message, const msg::TaskFailed& m) {
+  auto to = message.initTaskFailed();
+  to.setAttempt(number(m.attempt));
+  to.setTask(number(m.task));
+  write_error(to.initError(), m.error);
+}
+static msg::TaskFailed read(wire::TaskFailed::Reader from) {
+  return {static_cast<AttemptId>(from.getAttempt()), static_cast<TaskId>(from.getTask()), read_error(from.getError())};
+}
+
+std::uint64_t words(const msg::TaskReturned& m) {
+  return words_of_struct<wire::TaskReturned>() + words_of_structs<wire::Holder>(m.missing.size());
+}
+void write(wire::Message::Builder message, const msg::TaskReturned& m) {
+  auto to = message.initTaskReturned();
+  to.setAttempt(number(m.attempt));
+  to.setTask(number(m.task));
+  write_holders(to.initMissing(list_size(m.missing.size())), m.missing);
+}
+static msg::TaskReturned read(wire::TaskReturned::Reader from) {
+  return {static_cast<AttemptId>(from.getAttempt()), static_cast<TaskId>(from.getTask()),
+          read_holders<msg::TaskReturned::Missing>(from.getMissing())};
+}
+
+std::uint64_t words(const msg::ReplicasAdded& m) { return words_of_structs<wire::ResultId>(m.results.size()); }
+void write(wire::Message::Builder message, const msg::ReplicasAdded& m) {
+  write_results(message.initReplicasAdded(list_size(m.results.size())), m.results);
+}
+
+std::uint64_t words(const msg::ReplicasDropped& m) { return words_of_structs<wire::ResultId>(m.results.size()); }
+void write(wire::Message::Builder message, const msg::ReplicasDropped& m) {
+  write_results(message.initReplicasDropped(list_size(m.results.size())), m.results);
+}
+
+std::uint64_t words(const msg::GrantSlots&) { return 0; }
+void write(wire::Message::Builder message, const msg::GrantSlots& m) {
+  message.initGrantSlots().setSlotsGranted(m.slots_granted);
+}
+
+std::uint64_t words(const msg::WorkerHeartbeat&) { return words_of_struct<wire::WorkerHeartbeat>(); }
+void write(wire::Message::Builder message, const msg::WorkerHeartbeat& m) {
+  auto to = message.initWorkerHeartbeat();
+  to.setAttemptsHash(m.attempts_hash);
+  to.setSent(m.sent);
+  to.setReceived(m.received);
+  to.setManagedBytes(m.managed_bytes);
+  to.setReservedBytes(m.reserved_bytes);
+  to.setRssBytes(m.rss_bytes);
+  to.setBytesIn(m.bytes_in);
+  to.setBytesOut(m.bytes_out);
+  to.setTasksDone(m.tasks_done);
+  to.setExecuting(m.executing);
+  to.setReady(m.ready);
+  to.setWaiting(m.waiting);
+}
+static msg::WorkerHeartbeat read(wire::WorkerHeartbeat::Reader from) {
+  msg::WorkerHeartbeat m;
+  m.attempts_hash = from.getAttemptsHash();
+  m.sent = from.getSent();
+  m.received = from.getReceived();
+  m.managed_bytes = from.getManagedBytes();
+  m.reserved_bytes = from.getReservedBytes();
+  m.rss_bytes = from.getRssBytes();
+  m.bytes_in = from.getBytesIn();
+  m.bytes_out = from.getBytesOut();
+  m.tasks_done = from.getTasksDone();
+  m.executing = from.getExecuting();
+  m.ready = from.getReady();
+  m.waiting = from.getWaiting();
+  return m;
+}
+
+std::uint64_t words(const msg::WorkerLeaving& m) { return words_of(m.reason); }
+void write(wire::Message::Builder message, const msg::WorkerLeaving& m) {
+  write_text(message.initWorkerLeaving(list_size(m.reason.size())), m.reason);
+}
+
+// ---- scheduler -> worker
+
+std::uint64_t words(const msg::WorkerRegistered&) { return words_of_struct<wire::WorkerRegistered>(); }
+void write(wire::Message::Builder message, const msg::WorkerRegistered& m) {
+  auto to = message.initWorkerRegistered();
+  to.setWorker(number(m.worker));
+  to.setHeartbeatIntervalMs(m.heartbeat_interval_ms);
+}
+
+std::uint64_t words(const msg::WorkerRefused& m) { return words_of(m.reason); }
+void write(wire::Message::Builder message, const msg::WorkerRefused& m) {
+  write_text(message.initWorkerRefused(list_size(m.reason.size())), m.reason);
+}
+
+std::uint64_t words(const msg::DefineLayer& m) {
+  return words_of_struct<wire::DefineLayer>() + words_of_struct<wire::Layer>() + words_of(*m.description);
+}
+void write(wire::Message::Builder message, const msg::DefineLayer& m) {
+  auto to = message.initDefineLayer();
+  to.setLayer(number(m.layer));
+  to.setHashHigh(m.hash.high);
+  to.setHashLow(m.hash.low);
+  write_layer(to.initDescription(), *m.description);
+}
+
+std::uint64_t words(const msg::ForgetLayer&) { return 0; }
+void write(wire::Message::Builder message, const msg::ForgetLayer& m) { message.setForgetLayer(number(m.layer)); }
+
+std::uint64_t words(const msg::WorkerAddress& m) {
+  return words_of_struct<wire::WorkerAddress>() + words_of(m.address);
+}
+void write(wire::Message::Builder message, const msg::WorkerAddress& m) {
+  auto to = message.initWorkerAddress();
+  to.setWorker(number(m.worker));
+  write_text(to.initAddress(list_size(m.address.size())), m.address);
+}
+
+std::uint64_t words(const msg::Assign& m) {
+  return m.holders.empty() ? 0 : words_of_structs<wire::Holder>(m.holders.size());
+}
+void write(wire::Message::Builder message, const msg::Assign& m) {
+  auto to = message.initAssign();
+  to.setAttempt(number(m.attempt));
+  to.setTask(number(m.task));
+  to.setPriority(m.priority);
+  if (!m.holders.empty()) write_holders(to.initHolders(list_size(m.holders.size())), m.holders);
+}
+static msg::Assign read(wire::Message::Assign::Reader from) {
+  msg::Assign m;
+  m.attempt = static_cast<AttemptId>(from.getAttempt());
+  m.task = static_cast<TaskId>(from.getTask());
+  m.priority = from.getPriority();
+  m.holders = read_holders<msg::Assign::Holder>(from.getHolders());
+  return m;
+}
+
+std::uint64_t words(const msg::Retract&) { return words_of_struct<wire::Retract>(); }
+void write(wire::Message::Builder message, const msg::Retract& m) {
+  auto to = message.initRetract();
+  to.setAttempt(number(m.attempt));
+  to.setTask(number(m.task));
+}
+
+std::uint64_t words(const msg::FreeResults& m) { return words_of_structs<wire::ResultId>(m.results.size()); }
+void write(wire::Message::Builder message, const msg::FreeResults& m) {
+  write_results(message.initFreeResults(list_size(m.results.size())), m.results);
+}
+
+std::uint64_t words(const msg::Shutdown& m) { return words_of(m.reason); }
+void write(wire::Message::Builder message, const msg::Shutdown& m) {
+  write_text(message.initShutdown(list_size(m.reason.size())), m.reason);
+}
+
+bool read_worker_message(wire::Message::Reader from, std::vector<msg::Message>& batch) {
+  switch (from.which()) {
+    case wire::Message::ASSIGN:
+      batch.emplace_back(read(from.getAssign()));
+      return true;
+    case wire::Message::TASK_FINISHED:
+      batch.emplace_back(read(from.getTaskFinished()));
+      return true;
+    case wire::Message::GRANT_SLOTS:
+      batch.emplace_back(msg::GrantSlots{from.getGrantSlots().getSlotsGranted()});
+      return true;
+    case wire::Message::REGISTER_WORKER:
+      batch.emplace_back(read(from.getRegisterWorker()));
+      return true;
+    case wire::Message::TASK_FAILED:
+      batch.emplace_back(read(from.getTaskFailed()));
+      return true;
+    case wire::Message::TASK_RETURNED:
+      batch.emplace_back(read(from.getTaskReturned()));
+      return true;
+    case wire::Message::REPLICAS_ADDED:
+      batch.emplace_back(msg::ReplicasAdded{read_results(from.getReplicasAdded())});
+      return true;
+    case wire::Message::REPLICAS_DROPPED:
+      batch.emplace_back(msg::ReplicasDropped{read_results(from.getReplicasDropped())});
+      return true;
+    case wire::Message::WORKER_HEARTBEAT:
+      batch.emplace_back(read(from.getWorkerHeartbeat()));
+      return true;
+    case wire::Message::WORKER_LEAVING:
+      batch.emplace_back(msg::WorkerLeaving{read_text(from.getWorkerLeaving())});
+      return true;
+    case wire::Message::WORKER_REGISTERED: {
+      const auto m = from.getWorkerRegistered();
+      batch.emplace_back(msg::WorkerRegistered{static_cast<WorkerId>(m.getWorker()), m.getHeartbeatIntervalMs()});
+      return true;
+    }
+    case wire::Message::WORKER_REFUSED:
+      batch.emplace_back(msg::WorkerRefused{read_text(from.getWorkerRefused())});
+      return true;
+    case wire::Message::DEFINE_LAYER: {
+      const auto m = from.getDefineLayer();
+      batch.emplace_back(msg::DefineLayer{static_cast<LayerId>(m.getLayer()), read_layer(m.getDescription()),
+                                          LayerHash{m.getHashHigh(), m.getHashLow()}});
+      return true;
+    }
+    case wire::Message::FORGET_LAYER:
+      batch.emplace_back(msg::ForgetLayer{static_cast<LayerId>(from.getForgetLayer())});
+      return true;
+    case wire::Message::WORKER_ADDRESS: {
+      const auto m = from.getWorkerAddress();
+      batch.emplace_back(msg::WorkerAddress{static_cast<WorkerId>(m.getWorker()), read_text(m.getAddress())});
+      return true;
+    }
+    case wire::Message::RETRACT: {
+      const auto m = from.getRetract();
+      batch.emplace_back(msg::Retract{static_cast<AttemptId>(m.getAttempt()), static_cast<TaskId>(m.getTask())});
+      return true;
+    }
+    case wire::Message::FREE_RESULTS:
+      batch.emplace_back(msg::FreeResults{read_results(from.getFreeResults())});
+      return true;
+    case wire::Message::SHUTDOWN:
+      batch.emplace_back(msg::Shutdown{read_text(from.getShutdown())});
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace tegula::codec
