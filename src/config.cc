@@ -91,6 +91,11 @@ void check_value(const ConfigKey& key, std::string_view value) {
   }
 }
 
+bool is_section(const std::string& name) {
+  return std::any_of(config_keys().begin(), config_keys().end(),
+                     [&name](const ConfigKey& key) { return key.name.starts_with(name + "."); });
+}
+
 // Sections nest: `scheduler: {port: 8786}`; "scheduler.port: 8786" means the same.
 void read_node(const YAML::Node& node, const std::string& prefix, Config& config) {
   for (const auto& entry : node) {
@@ -101,7 +106,7 @@ void read_node(const YAML::Node& node, const std::string& prefix, Config& config
     } else if (entry.second.IsScalar()) {
       config.set(name, entry.second.Scalar());
     } else if (entry.second.IsNull()) {
-      config.set(name, "");
+      if (!is_section(name)) config.set(name, "");
     } else {
       throw ConfigError("the configuration key '" + name + "' takes one value, not a list");
     }
