@@ -6,13 +6,11 @@
 #include <condition_variable>
 #include <mutex>
 #include <optional>
-#include <thread>
 #include <utility>
 
-#include "comm/options.h"
-#include "comm/transport.h"
 #include "scheduler/server.h"
 #include "tegula/error.h"
+#include "worker/limits.h"
 #include "worker/server.h"
 
 namespace tegula::client {
@@ -47,15 +45,15 @@ InProcessCluster::InProcessCluster(std::shared_ptr<EventLoop> loop, const Config
 }
 
 void InProcessCluster::add_worker() {
-  worker::WorkerOptions options;
+  worker::WorkerOptions options = worker::worker_options(config_, options_.workers);
   options.scheduler_address = address_;
   options.threads = options_.threads_per_worker != 0
                         ? options_.threads_per_worker
-                        : std::max(1u, std::thread::hardware_concurrency() / std::max(1u, options_.workers));
-  options.memory_limit = options_.memory_limit;
-  options.local_directory = options_.local_directory;
-  options.kernels_path = config_.string("kernels.path");
-  if (const std::string& level = config_.string("kernels.level"); level != "auto") options.kernels_level = level;
+                        : std::max(1u, worker::usable_cores() / std::max(1u, options_.workers));
+  // What the configuration says of names and addresses is meant for daemons.
+  options.name.clear();
+  options.listen_address.clear();
+  options.contact_address.clear();
 
   auto start = std::make_shared<Start>();
   loop_->run_and_wait([&] {

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <chrono>
-#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,14 +24,13 @@ namespace client {
 struct InProcessOptions {
   unsigned workers = 1;
   unsigned threads_per_worker = 0;  // 0: cores / workers, at least one
-  std::uint64_t memory_limit = 0;   // per worker; 0: none
-  std::string local_directory;
   std::chrono::nanoseconds start_timeout = std::chrono::seconds(30);
 };
 
 class InProcessCluster {
  public:
-  // Returns when every worker has joined. Throws ConfigError when no kernel library is found.
+  // What the options don't say is as the configuration has it for schedulers and workers. Returns when every worker has
+  // joined. Throws ConfigError when no kernel library is found.
   InProcessCluster(std::shared_ptr<EventLoop> loop, const Config& config, InProcessOptions options);
   ~InProcessCluster();  // not on the loop
   InProcessCluster(const InProcessCluster&) = delete;
