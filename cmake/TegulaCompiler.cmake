@@ -12,6 +12,8 @@ add_library(tegula_options INTERFACE)
 target_compile_features(tegula_options INTERFACE cxx_std_20)
 target_compile_options(tegula_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
                                                 -Wimplicit-fallthrough $<$<BOOL:${TEGULA_WERROR}>:-Werror>)
+# No contraction into fused multiply-adds: the same bits from every compiler, for every instruction set.
+target_compile_options(tegula_options INTERFACE -ffp-contract=off)
 target_link_options(tegula_options INTERFACE -Wl,--as-needed)
 
 if(TEGULA_SANITIZE)
