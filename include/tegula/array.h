@@ -216,18 +216,18 @@ Array from_npy(const std::string& path, const Chunks& chunks = {});
 void to_npy(const Array& array, const std::string& path, const Client& client);
 
 namespace random {
-// The seed of the arrays made next by this thread's process-wide generator: each call of uniform(), normal(),
-// integers() takes a new stream.
+// The seed of the process-wide generator, from which each call of uniform(), normal() and integers() without a seed of
+// its own takes a new stream. Safe from any thread; unseeded it starts from the system's entropy.
 void seed(std::uint64_t seed);
 struct Options {
-  DType dtype = DType::kFloat64;
+  std::optional<DType> dtype;         // float64; of integers(): int64
   std::optional<std::uint64_t> seed;  // given: a function of this seed alone; else the next of the generator
 };
 Array uniform(double low, double high, std::vector<std::int64_t> shape, const Chunks& chunks = {},
               const Options& options = {});
 Array normal(double mean, double standard_deviation, std::vector<std::int64_t> shape, const Chunks& chunks = {},
              const Options& options = {});
-// [low, high); dtype int64 unless given.
+// [low, high). Throws ValueError when a value would not fit the dtype.
 Array integers(std::int64_t low, std::int64_t high, std::vector<std::int64_t> shape, const Chunks& chunks = {},
                const Options& options = {});
 }  // namespace random
