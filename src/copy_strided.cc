@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <span>
+#include <utility>
 
 #include "src/chunk.h"
 
@@ -79,19 +80,89 @@ void copy_run(std::int64_t count, const std::byte* from, std::int64_t from_strid
   }
 }
 
-// Rows and columns change places. In tiles, so that each cache line on either side is used whole while it is there.
+// ---- Transposes: the source is dense along `rows`, the destination along `columns` ----
+
+constexpr std::size_t kRegister = 16;  // bytes; every x86-64 and aarch64 has these
+
+template <std::size_t Size>
+struct Register;
+#define TEGULA_REGISTER(size, type)                              \
+  template <>                                                    \
+  struct Register<size> {                                        \
+    typedef type Vector __attribute__((vector_size(kRegister))); \
+  }
+TEGULA_REGISTER(1, std::uint8_t);
+TEGULA_REGISTER(2, std::uint16_t);
+TEGULA_REGISTER(4, std::uint32_t);
+TEGULA_REGISTER(8, std::uint64_t);
+#undef TEGULA_REGISTER
+
+// A square of as many elements as a register holds, changed over by rounds of interleaving.
+template <std::size_t Size>
+void transpose_square(const std::byte* from, std::int64_t from_stride, std::byte* to, std::int64_t to_stride) {
+  using Vector = typename Register<Size>::Vector;
+  constexpr std::size_t kCount = kRegister / Size;
+  Vector rows[kCount];
+  for (std::size_t i = 0; i < kCount; ++i) {
+    std::memcpy(&rows[i], from + static_cast<std::int64_t>(i) * from_stride, kRegister);
+  }
+  for (std::size_t round = 1; round < kCount; round *= 2) {
+    Vector next[kCount];
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      for (std::size_t i = 0; i < kCount / 2; ++i) {
+        const Vector a = rows[i], b = rows[i + kCount / 2];
+        next[2 * i] = __builtin_shufflevector(a, b, (I / 2 + I % 2 * kCount)...);
+        next[2 * i + 1] = __builtin_shufflevector(a, b, (kCount / 2 + I / 2 + I % 2 * kCount)...);
+      }
+    }
+    (std::make_index_sequence<kCount>());
+    std::memcpy(rows, next, sizeof(rows));
+  }
+  for (std::size_t i = 0; i < kCount; ++i) {
+    std::memcpy(to + static_cast<std::int64_t>(i) * to_stride, &rows[i], kRegister);
+  }
+}
+
+template <std::size_t Size>
+void copy_rectangle(const Dim& rows, const Dim& columns, const std::byte* from, std::byte* to) {
+  for (std::int64_t r = 0; r < rows.count; ++r) {
+    const std::byte* source = from + r * rows.from;
+    std::byte* target = to + r * rows.to;
+    for (std::int64_t c = 0; c < columns.count; ++c) move_one<Size>(source + c * columns.from, target + c * columns.to);
+  }
+}
+
+// A tile whose sides are multiples of a register's count of elements.
+template <std::size_t Size>
+void transpose_tile(const Dim& rows, const Dim& columns, const std::byte* from, std::byte* to) {
+  constexpr auto kStep = static_cast<std::int64_t>(kRegister / Size);
+  for (std::int64_t r = 0; r < rows.count; r += kStep) {
+    for (std::int64_t c = 0; c < columns.count; c += kStep) {
+      transpose_square<Size>(from + r * rows.from + c * columns.from, columns.from, to + r * rows.to + c * columns.to,
+                             rows.to);
+    }
+  }
+}
+
+// In tiles, so that each cache line on either side is used whole while it is there.
 template <std::size_t Size>
 void copy_tiled(const Dim& rows, const Dim& columns, const std::byte* from, std::byte* to) {
-  constexpr std::int64_t kTile = Size >= 8 ? 16 : 64 / static_cast<std::int64_t>(Size) * 2;
-  for (std::int64_t r0 = 0; r0 < rows.count; r0 += kTile) {
-    const std::int64_t r1 = std::min(r0 + kTile, rows.count);
-    for (std::int64_t c0 = 0; c0 < columns.count; c0 += kTile) {
-      const std::int64_t width = std::min(kTile, columns.count - c0);
-      for (std::int64_t r = r0; r < r1; ++r) {
-        const std::byte* source = from + r * rows.from + c0 * columns.from;
-        std::byte* target = to + r * rows.to + c0 * columns.to;
-        for (std::int64_t c = 0; c < width; ++c) move_one<Size>(source + c * columns.from, target + c * columns.to);
+  constexpr std::int64_t kTile = Size >= 8 ? 16 : 64 / static_cast<std::int64_t>(Size);
+  constexpr bool kInRegisters = Size < kRegister;
+  const bool dense = rows.from == static_cast<std::int64_t>(Size) && columns.to == static_cast<std::int64_t>(Size);
+  for (std::int64_t r = 0; r < rows.count; r += kTile) {
+    for (std::int64_t c = 0; c < columns.count; c += kTile) {
+      const Dim tile_rows{std::min(kTile, rows.count - r), rows.from, rows.to};
+      const Dim tile_columns{std::min(kTile, columns.count - c), columns.from, columns.to};
+      const std::byte* source = from + r * rows.from + c * columns.from;
+      std::byte* target = to + r * rows.to + c * columns.to;
+      if constexpr (kInRegisters) {
+        if (dense && tile_rows.count == kTile && tile_columns.count == kTile) {
+          transpose_tile<Size>(tile_rows, tile_columns, source, target);
+          continue;
+        }
       }
+      copy_rectangle<Size>(tile_rows, tile_columns, source, target);
     }
   }
 }
