@@ -1,0 +1,169 @@
+// From ready to processing, against credit that workers granted. Three passes, so that a task goes where its inputs are
+// if there is room: first workers take their own, then those with most credit take what anybody may, and only credit
+// that would stay idle takes from another worker's queue.
+#include <algorithm>
+
+#include "scheduler/core/core.h"
+
+namespace tegula::scheduler {
+namespace {
+
+constexpr std::size_t kMostHolders = 3;  // named per input: enough to find another when one is gone
+
+}  // namespace
+
+bool Core::bind_ready() {
+  const std::uint64_t before = counters_.assignments;
+  std::vector<WorkerSlot> offers;
+  offers.swap(offers_);
+  for (WorkerSlot slot : offers) {
+    if (!workers_[slot]) continue;
+    Worker& worker = worker_at(slot);
+    worker.offered = false;
+    while (worker.credit() > 0 && !worker.ready.empty()) {
+      const auto& own = worker.ready.top();
+      const std::uint32_t kernel = best_kernel(groups_[worker.group]);
+      const bool other = kernel != kNoSlot && ReadyQueue::before(kernels_[kernel].ready.top(), own);
+      bind(other ? kernels_[kernel].ready.top().slot : own.slot, worker);
+    }
+  }
+  for (WorkerGroup& group : groups_) {
+    while (!group.credit.empty()) {
+      const std::uint32_t kernel = best_kernel(group);
+      if (kernel == kNoSlot) break;
+      bind(kernels_[kernel].ready.top().slot, worker_at(group.credit.top()));
+    }
+  }
+  for (WorkerGroup& group : groups_) {
+    while (!group.credit.empty()) {
+      const Slot slot = fullest_queue_for(group);
+      if (slot == kNoSlot) break;
+      bind(slot, worker_at(group.credit.top()));
+    }
+  }
+  return counters_.assignments != before;
+}
+
+// The kernel whose best ready task is the best that this group's workers may take.
+std::uint32_t Core::best_kernel(const WorkerGroup& group) const {
+  std::uint32_t best = kNoSlot;
+  for (std::uint32_t kernel : ready_kernels_) {
+    if (!group.has[kernel]) continue;
+    if (best == kNoSlot || ReadyQueue::before(kernels_[kernel].ready.top(), kernels_[best].ready.top())) best = kernel;
+  }
+  return best;
+}
+
+// The first task of the longest queue of another worker, if this group's workers have its kernel; its own group first.
+Slot Core::fullest_queue_for(const WorkerGroup& group) {
+  if (!group.load.empty()) return worker_at(group.load.top()).ready.top().slot;
+  for (const WorkerGroup& other : groups_) {
+    if (other.load.empty()) continue;
+    const Slot slot = worker_at(other.load.top()).ready.top().slot;
+    if (group.has[layer_of_task(tasks_[slot]).kernel]) return slot;
+  }
+  return kNoSlot;
+}
+
+void Core::bind(Slot slot, Worker& worker) {
+  leave_queue(slot);
+  Task& task = tasks_[slot];
+  LayerRecord& layer = layer_of_task(task);
+  last_attempt_ = static_cast<AttemptId>(static_cast<std::uint64_t>(last_attempt_) + 1);
+  task.attempt = last_attempt_;
+  task.worker = worker.slot;
+  task.phase = TaskPhase::kBound;
+  task.position = static_cast<std::uint32_t>(worker.bound.size());
+  worker.bound.push_back(slot);
+  worker.attempts_hash ^= msg::mix(task.attempt);
+  ++worker.spent;
+  credit_changed(worker);
+  ++sessions_[task.account]->processing;
+  ++counters_.assignments;
+  set_state(task, TaskState::kProcessing);
+
+  define(worker, layer);
+  msg::Assign assign{task.attempt, task.id, task.priority, {}};
+  if (!layer.is_root()) list_holders(task, worker, assign.holders);
+  send(worker, std::move(assign));
+}
+
+void Core::define(Worker& worker, LayerRecord& layer) {
+  const std::size_t word = worker.slot / 64;
+  const std::uint64_t bit = std::uint64_t{1} << (worker.slot % 64);
+  if (layer.defined.size() <= word) layer.defined.resize(word + 1);
+  if ((layer.defined[word] & bit) != 0) return;
+  layer.defined[word] |= bit;
+  send(worker, msg::DefineLayer{layer.id, layer.description, layer.hash});
+}
+
+void Core::introduce(Worker& worker, WorkerSlot peer) {
+  const Worker& other = worker_at(peer);
+  if (worker.introduced.insert(other.id).second) {
+    send(worker, msg::WorkerAddress{other.id, other.registration.address});
+  }
+}
+
+void Core::list_holders(const Task& task, Worker& worker, std::vector<msg::Assign::Holder>& holders) {
+  const LayerRecord& layer = layers_.at(layer_of(task.id));
+  for (const LayerInput& input : layer.inputs) {
+    const LayerRecord& producers = layers_.at(input.layer);
+    std::unordered_set<std::uint32_t> listed;  // only for rules that repeat producers
+    input.rule.view().for_each(index_of(task.id), [&](std::uint32_t producer) {
+      const Task& source = tasks_[producers.slot(producer)];
+      const Output& output = source.output(input.output);
+      if (output.replicas.contains(worker.slot)) return;
+      if (!input.rule.distinct() && !listed.insert(producer).second) return;
+      // Readers of one result begin at different holders of it.
+      const auto replicas = output.replicas.span();
+      const std::size_t first = static_cast<std::size_t>(task.attempt) % replicas.size();
+      for (std::size_t i = 0; i < std::min(replicas.size(), kMostHolders); ++i) {
+        const WorkerSlot peer = replicas[(first + i) % replicas.size()];
+        introduce(worker, peer);
+        holders.push_back({{source.id, input.output}, worker_at(peer).id});
+      }
+    });
+  }
+}
+
+void Core::unbind(Slot slot) {
+  Task& task = tasks_[slot];
+  Worker& worker = worker_at(task.worker);
+  const Slot last = worker.bound.back();
+  worker.bound[task.position] = last;
+  tasks_[last].position = task.position;
+  worker.bound.pop_back();
+  worker.attempts_hash ^= msg::mix(task.attempt);
+  ++worker.answered;
+  --slots_;
+  task.worker = kNoSlot;
+  task.phase = TaskPhase::kNone;
+  Session& session = *sessions_[task.account];
+  if (--session.processing == 0 && !session.open) retire_session(task.account);
+}
+
+void Core::retract(Slot slot) {
+  Task& task = tasks_[slot];
+  if (task.phase != TaskPhase::kBound) return;
+  task.phase = TaskPhase::kRetracting;
+  ++counters_.retractions;
+  send(worker_at(task.worker), msg::Retract{task.attempt, task.id});
+}
+
+void Core::credit_changed(Worker& worker) {
+  groups_[worker.group].credit.update(worker.slot, worker.credit());
+  if (worker.credit() > 0 && !worker.ready.empty() && !worker.offered) {
+    worker.offered = true;
+    offers_.push_back(worker.slot);
+  }
+}
+
+void Core::load_changed(Worker& worker) {
+  groups_[worker.group].load.update(worker.slot, worker.ready.size());
+  if (worker.credit() > 0 && !worker.ready.empty() && !worker.offered) {
+    worker.offered = true;
+    offers_.push_back(worker.slot);
+  }
+}
+
+}  // namespace tegula::scheduler

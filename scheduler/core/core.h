@@ -1,0 +1,267 @@
+// The core's tables and the steps that change them, one file for each group of steps. Every change goes by these rules:
+//
+//  - A task is *active* while it is demanded and not finished: some output of it is wanted or read by another active
+//  task,
+//    and that output is not available (no worker holds it). Only active tasks count as consumers.
+//  - A record exists for each task that was expanded, bound, kept in memory or whose error somebody wants. Its counts
+//  of
+//    wants and consumers are exact, over consumers with and without a record.
+//  - An active task that has a record is waiting, no-worker, queued or processing. While it waits, each of its inputs
+//  is
+//    available or active, and `missing` counts those that are not available.
+//  - A result is freed as soon as nobody wants it and no active task reads it.
+//
+// apply() makes the changes that an event means; settle() then expands, binds and sends what was collected.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "scheduler/core/layers.h"
+#include "scheduler/core/ready_queue.h"
+#include "scheduler/core/session.h"
+#include "scheduler/core/state.h"
+#include "scheduler/core/task.h"
+#include "scheduler/core/workers.h"
+
+namespace tegula::scheduler {
+
+struct Core {
+  explicit Core(SchedulerConfig settings);
+
+  // ---- state.cc: events ----
+  void apply(Time time, Event&& event, std::vector<Action>& out);
+  void settle(Time time, std::vector<Action>& out);
+  void tick();
+  bool empty() const;
+  void on(WorkerJoined& event);
+  void on(FromWorker& event);
+  void on(WorkerLost& event);
+  void on(ClientConnected& event);
+  void on(FromClient& event);
+  void on(ClientLost& event);
+  void on(Tick&) { tick(); }
+
+  // ---- transitions.cc: records and their states ----
+  Task* find_task(TaskId id);
+  const Task* find_task(TaskId id) const { return const_cast<Core*>(this)->find_task(id); }
+  Slot find_slot(TaskId id) const;
+  LayerRecord& layer_of_task(const Task& task) { return layers_.at(layer_of(task.id)); }
+  // A record with exact counts, in state released.
+  Slot create_record(LayerRecord& layer, std::uint32_t index);
+  void set_state(Task& task, TaskState to);
+  void forget(Slot slot);
+  void drop_unused_layers();
+  std::uint64_t wants_of(const LayerRecord& layer, std::uint16_t output, std::uint32_t index) const;
+  bool has_active_consumer(const LayerRecord& layer, std::uint16_t output, std::uint32_t index) const;
+  std::string key_of(TaskId id) const;
+
+  // ---- demand.cc: what is to be computed ----
+  // Demanded tasks of one layer, collected while walking backwards.
+  struct Pending {
+    bool all = false;
+    std::vector<std::uint32_t> indices;
+  };
+  using PendingLayers = std::map<LayerId, Pending, std::greater<>>;
+  // Makes active what the tasks in `pending`, active already, need. Walks from consumers to producers, layer by layer.
+  void demand(PendingLayers& pending, std::uint16_t account);
+  void demand_again(Slot slot);  // a finished or failed task whose output is needed after all
+  void demand_again(LayerRecord& layer, std::uint32_t index, std::uint16_t account);
+  void demand_inputs_of_all(LayerRecord& layer, PendingLayers& pending, std::uint16_t account);
+  void demand_inputs(const LayerRecord& layer, std::uint32_t index, PendingLayers& pending, std::uint16_t account);
+  // Sets the flag (it was clear) and queues the task, so that its inputs will be demanded.
+  void activate(LayerRecord& layer, std::uint32_t index, Pending& pending, std::uint16_t account);
+  // All tasks of a layer of which none is active or has a record.
+  void activate_all(LayerRecord& layer, Pending& pending, std::uint16_t account);
+  // Clears the flag; true: it was set.
+  bool clear_active(LayerRecord& layer, std::uint32_t index);
+  // Takes back what an active task counted on its inputs. Call after clear_active.
+  void release_inputs(const LayerRecord& layer, std::uint32_t index);
+  // Something stopped needing this task: looked at before the event ends.
+  void doubt(TaskId task) { doubted_.push_back(task); }
+  void resolve_doubts();
+  bool still_needed(LayerRecord& layer, std::uint32_t index);
+  void deactivate(LayerRecord& layer, std::uint32_t index);
+
+  // ---- expansion.cc: from demanded to known ----
+  void expand();
+  bool run_cursor(std::uint16_t session,
+                  Cursor& cursor);  // true: done; false: the cap is reached, or the steps are spent
+  enum class Step { kDone, kPushed, kBlocked };
+  Step next_target(std::uint16_t session, Cursor& cursor);  // kDone: there is none
+  Step next_input(std::uint16_t session, Cursor& cursor);   // kDone: all inputs of the frame were visited
+  Step visit(std::uint16_t session, Cursor& cursor, LayerRecord& layer, std::uint32_t index);
+  bool unexpanded(const LayerRecord& layer, std::uint32_t index) const;
+  void finish_visit(Cursor& cursor, LayerRecord& layer, std::uint32_t index);
+  bool root_cap_reached(const Session& session) const;
+  void mark_expandable(std::uint16_t session);
+  // Expands below a task that became active again, ahead of everything else.
+  void recover(TaskId task);
+
+  // ---- readiness.cc: waiting, queued, no-worker ----
+  // The task is active and unbound: waiting for inputs or ready. Demands inputs that nobody computes any more.
+  void enter(Slot slot);
+  void make_ready(Slot slot);
+  void leave_queue(Slot slot);
+  WorkerSlot preferred_holder(const Task& task);
+  void requeue_kernel(std::uint32_t kernel);
+
+  // ---- binding.cc: ready to processing ----
+  bool bind_ready();  // true: something was bound
+  std::uint32_t best_kernel(const WorkerGroup& group) const;
+  Slot fullest_queue_for(const WorkerGroup& group);
+  void bind(Slot slot, Worker& worker);
+  void list_holders(const Task& task, Worker& worker, std::vector<msg::Assign::Holder>& holders);
+  void introduce(Worker& worker, WorkerSlot peer);
+  void define(Worker& worker, LayerRecord& layer);
+  void unbind(Slot slot);
+  void retract(Slot slot);
+  void credit_changed(Worker& worker);
+
+  // ---- results.cc: finished, available, released, lost ----
+  void on_finished(Worker& worker, msg::TaskFinished& message);
+  void on_failed(Worker& worker, msg::TaskFailed& message);
+  void on_returned(Worker& worker, msg::TaskReturned& message);
+  void on_replicas_added(Worker& worker, const msg::ReplicasAdded& message);
+  void on_replicas_dropped(Worker& worker, const msg::ReplicasDropped& message);
+  // The slot of the task if `attempt` is its attempt on this worker; else counts a stale answer.
+  Slot answered_attempt(Worker& worker, TaskId task, AttemptId attempt);
+  void adopt(Worker& worker, ResultId result, std::uint64_t nbytes);
+  void announce(Slot slot, std::uint16_t output);
+  void remove_replica(Slot slot, std::uint16_t output, WorkerSlot worker);
+  // The output's last holder is gone although it is needed: first all who counted on it hear of it (for all outputs
+  // lost at once, before anything becomes active again), then it is computed again.
+  void output_gone(Slot slot, std::uint16_t output);
+  void recompute(Slot slot);
+  void release_output(Slot slot, std::uint16_t output);
+  // Frees outputs nobody needs and forgets the record when nothing is left of it.
+  void tidy(Slot slot);
+  bool result_exists(ResultId result) const;
+
+  // ---- errors.cc ----
+  void fail(TaskId task, ErrorInfo error);
+  void fail(TaskId task, std::shared_ptr<const Failure> failure);
+  ErrorInfo error_of(const Failure& failure) const;
+
+  // ---- workers.cc ----
+  void on_grant(Worker& worker, const msg::GrantSlots& message);
+  void on_heartbeat(Worker& worker, const msg::WorkerHeartbeat& message);
+  void lose_worker(WorkerSlot slot, LossReason reason, const std::string& detail);
+  void expel(Worker& worker, LossReason reason, const std::string& why);
+  void reenter(Slot slot);
+  bool blame(Task& task, const Worker& worker, bool likely);
+  ErrorInfo killed_worker(const Task& task, const Worker& worker, const std::string& detail) const;
+  Worker* find_worker(WorkerId id);
+  Worker& worker_at(WorkerSlot slot) { return *workers_[slot]; }
+  std::uint32_t group_for(const std::vector<std::string>& kernels);
+  void load_changed(Worker& worker);
+  std::uint32_t kernel_for(const std::string& name);
+  void release_kernel(std::uint32_t kernel);
+  // There are workers, and none of them has it nor ever had another one: an error rather than something to wait for.
+  bool kernel_missing(const Kernel& kernel) const;
+  void fail_missing_kernels();
+  ErrorInfo kernel_error(const Kernel& kernel) const;
+  void free_on(WorkerSlot worker, ResultId result);
+
+  // ---- clients.cc, submit.cc ----
+  void on_submit(Session& session, msg::Submit& message);
+  void take_layers(Session& session, const msg::Submit& message, const std::vector<LayerHash>& hashes);
+  void add_wants(Session& session, const std::vector<msg::WantRange>& wants);
+  void on_release(Session& session, const msg::ReleaseWants& message);
+  void on_forget(Session& session, const msg::ForgetLayers& message);
+  void on_cancel(Session& session, const msg::CancelWants& message);
+  bool fresh_sequence(Session& session, std::uint64_t sequence);
+  void attach(Session& session, const ClientConnected& event);
+  void resend(Session& session);
+  void tell(Session& session, const LayerRecord& layer, std::uint16_t output, std::uint32_t index, LayerNumber number);
+  ErrorInfo cancelled_error(const LayerRecord& layer, std::uint32_t index) const;
+  void close_session(std::uint16_t slot);
+  void retire_session(std::uint16_t slot);  // if it is closed and its account is empty
+  void drop_namer(LayerRecord& layer, std::uint16_t session, LayerNumber number);
+  Namer* find_namer(Session& session, LayerNumber number);
+  // Live wants of [begin, end) changed by `by`, on the records too.
+  void change_wants(LayerRecord& layer, std::uint16_t output, std::uint32_t begin, std::uint32_t end, std::int32_t by);
+  Session* session_of(ConnectionId connection);
+  std::uint16_t slot_of(const Session& session) const;
+
+  // ---- notify.cc: what clients hear ----
+  template <typename M>
+  void send(const Session& session, M&& message) {
+    if (session.connection != ConnectionId{})
+      out_->push_back(SendToClient{session.connection, std::forward<M>(message)});
+  }
+  template <typename M>
+  void send(const Worker& worker, M&& message) {
+    out_->push_back(SendToWorker{worker.id, std::forward<M>(message)});
+  }
+  msg::ResultReady ready_message(const Task& task, std::uint16_t output, LayerNumber number) const;
+  void notify_ready(const Task& task, std::uint16_t output);
+  void notify_lost(const Task& task, std::uint16_t output);
+  void notify_erred(const LayerRecord& layer, std::uint32_t index, const ErrorInfo& error);
+  msg::StatusReply status() const;
+  msg::Progress progress_of(const Session& session) const;
+  void send_progress(Session& session);
+
+  // ---- introspection.cc, invariants.cc ----
+  TaskInfo describe(TaskId task) const;
+  std::vector<Transition> log() const;
+  std::vector<Transition> story(TaskId task) const;
+  void check_invariants() const;
+
+  // ---- data ----
+  SchedulerConfig config_;
+  Time now_{};
+  std::vector<Action>* out_ = nullptr;  // only while an event is handled
+  Counters counters_;
+
+  LayerTable layers_;
+  TaskTable tasks_;
+  std::vector<LayerId> maybe_unused_;  // layers to look at before the event ends
+
+  std::vector<Owned<Session>> sessions_;  // slot 0 is the core's own: no client, no cap
+  std::vector<std::uint16_t> free_sessions_;
+  std::unordered_map<ConnectionId, std::uint16_t> by_connection_;
+  std::unordered_map<std::uint64_t, std::uint16_t> by_wire_session_;
+  std::uint32_t last_client_ = 0;
+  std::vector<std::uint16_t> to_acknowledge_;
+  std::deque<std::uint16_t> expandable_;  // sessions whose cursors may go on
+  std::uint64_t active_ = 0;              // active tasks in all
+  std::int64_t generation_ = 0;           // of submissions
+
+  std::vector<Owned<Worker>> workers_;  // by slot
+  std::vector<WorkerSlot> free_workers_;
+  std::unordered_map<WorkerId, WorkerSlot> by_worker_;
+  std::unordered_set<std::string> worker_names_;
+  std::vector<WorkerGroup> groups_;
+  std::unordered_set<std::string> kernels_seen_;  // that some worker had
+  std::vector<Kernel> kernels_;
+  std::vector<std::uint32_t> free_kernels_;
+  std::unordered_map<std::string, std::uint32_t> by_kernel_;
+  std::vector<std::uint32_t> ready_kernels_;     // with tasks in their queue
+  std::vector<std::uint32_t> doubtful_kernels_;  // may be missing: looked at in settle()
+  std::vector<WorkerSlot> offers_;               // workers that may have both credit and a task of their own
+  std::vector<WorkerSlot> with_frees_;           // workers with something in to_free
+  std::uint64_t slots_ = 0;                      // granted and not come back: free or bound
+  AttemptId last_attempt_{};
+
+  std::vector<TaskId> doubted_;
+  std::int64_t recovery_priority_ = 0;
+  std::size_t steps_left_ = 0;
+  std::unordered_map<TaskId, std::vector<std::string>> deaths_;  // the workers that died with a task; few
+
+  std::vector<std::uint64_t> holder_bytes_;  // scratch of preferred_holder, by worker slot
+  std::vector<WorkerSlot> holder_touched_;
+
+  std::vector<Transition> log_;  // a ring
+  std::size_t log_next_ = 0;
+};
+
+}  // namespace tegula::scheduler

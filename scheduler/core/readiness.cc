@@ -1,0 +1,127 @@
+// Active tasks that no worker has: waiting for inputs, or ready and waiting for credit or for a worker with the kernel.
+#include <algorithm>
+
+#include "scheduler/core/core.h"
+
+namespace tegula::scheduler {
+
+void Core::enter(Slot slot) {
+  Task& task = tasks_[slot];
+  const LayerRecord& layer = layer_of_task(task);
+  const std::uint32_t index = index_of(task.id);
+  task.missing = 0;
+  std::vector<TaskId> abandoned;  // inputs that are neither there nor on their way
+  for (const LayerInput& input : layer.inputs) {
+    const LayerRecord& producers = layers_.at(input.layer);
+    for_each_distinct(input, index, [&](std::uint32_t producer) {
+      const Slot of = producers.slot(producer);
+      if (of != kNoSlot && tasks_[of].output(input.output).available()) return;
+      ++task.missing;
+      if (!producers.is_active(producer)) abandoned.push_back(make_task_id(producers.id, producer));
+    });
+  }
+  if (task.missing == 0) {
+    make_ready(slot);
+    return;
+  }
+  set_state(task, TaskState::kWaiting);
+  for (TaskId producer : abandoned) {
+    LayerRecord& producers = layers_.at(layer_of(producer));
+    if (!producers.is_active(index_of(producer))) demand_again(producers, index_of(producer), task.account);
+  }
+}
+
+void Core::make_ready(Slot slot) {
+  Task& task = tasks_[slot];
+  const LayerRecord& layer = layer_of_task(task);
+  Kernel& kernel = kernels_[layer.kernel];
+  const WorkerSlot holder = kernel.live == 0 || layer.is_root() ? kNoSlot : preferred_holder(task);
+  if (holder != kNoSlot) {
+    Worker& worker = worker_at(holder);
+    task.queued_in = QueueKind::kWorker;
+    task.queue = holder;
+    worker.ready.push(slot, tasks_);
+    load_changed(worker);
+    set_state(task, TaskState::kQueued);
+    return;
+  }
+  task.queued_in = QueueKind::kKernel;
+  task.queue = layer.kernel;
+  kernel.ready.push(slot, tasks_);
+  if (!kernel.listed) {
+    kernel.listed = true;
+    ready_kernels_.push_back(layer.kernel);
+  }
+  Session& session = *sessions_[task.account];
+  if (kernel.live == 0) {
+    ++session.no_worker_roots;
+    set_state(task, TaskState::kNoWorker);
+    if (kernel_missing(kernel)) doubtful_kernels_.push_back(layer.kernel);
+  } else {
+    ++session.queued_roots;
+    set_state(task, TaskState::kQueued);
+  }
+}
+
+void Core::leave_queue(Slot slot) {
+  Task& task = tasks_[slot];
+  if (task.queued_in == QueueKind::kNone) return;
+  if (task.queued_in == QueueKind::kWorker) {
+    Worker& worker = worker_at(task.queue);
+    worker.ready.erase(slot, tasks_);
+    load_changed(worker);
+  } else {
+    Kernel& kernel = kernels_[task.queue];
+    kernel.ready.erase(slot, tasks_);
+    if (kernel.ready.empty()) {
+      kernel.listed = false;
+      ready_kernels_.erase(std::find(ready_kernels_.begin(), ready_kernels_.end(), task.queue));
+    }
+    Session& session = *sessions_[task.account];
+    --(task.state == TaskState::kNoWorker ? session.no_worker_roots : session.queued_roots);
+    mark_expandable(task.account);
+  }
+  task.queued_in = QueueKind::kNone;
+}
+
+// The worker with most bytes of the task's inputs, the one with more credit among equals; kNoSlot when none that has
+// the kernel holds any.
+WorkerSlot Core::preferred_holder(const Task& task) {
+  const LayerRecord& layer = layers_.at(layer_of(task.id));
+  holder_bytes_.resize(workers_.size());
+  for (const LayerInput& input : layer.inputs) {
+    const LayerRecord& producers = layers_.at(input.layer);
+    input.rule.view().for_each(index_of(task.id), [&](std::uint32_t producer) {
+      const Output& output = tasks_[producers.slot(producer)].output(input.output);
+      for (WorkerSlot worker : output.replicas.span()) {
+        if (holder_bytes_[worker] == 0) holder_touched_.push_back(worker);
+        holder_bytes_[worker] += output.nbytes + 1;
+      }
+    });
+  }
+  WorkerSlot best = kNoSlot;
+  for (WorkerSlot slot : holder_touched_) {
+    const Worker& worker = worker_at(slot);
+    if (groups_[worker.group].has[layer.kernel]) {
+      const auto better = [&](const Worker& than) {
+        if (holder_bytes_[slot] != holder_bytes_[than.slot]) return holder_bytes_[slot] > holder_bytes_[than.slot];
+        if (worker.credit() != than.credit()) return worker.credit() > than.credit();
+        return slot < than.slot;
+      };
+      if (best == kNoSlot || better(worker_at(best))) best = slot;
+    }
+  }
+  for (WorkerSlot slot : holder_touched_) holder_bytes_[slot] = 0;
+  holder_touched_.clear();
+  return best;
+}
+
+// The set of workers that have the kernel went from none to some, or back.
+void Core::requeue_kernel(std::uint32_t kernel) {
+  std::vector<Slot> slots;
+  for (const auto& entry : kernels_[kernel].ready.entries()) slots.push_back(entry.slot);
+  for (Slot slot : slots) leave_queue(slot);
+  for (Slot slot : slots) make_ready(slot);
+}
+
+}  // namespace tegula::scheduler

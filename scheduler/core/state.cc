@@ -1,0 +1,168 @@
+#include "scheduler/core/state.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "scheduler/core/core.h"
+
+namespace tegula::scheduler {
+
+namespace {
+
+// What a worker says, to the step that takes it.
+struct WorkerMessage {
+  Core& core;
+  Worker& worker;
+  void operator()(msg::TaskFinished& m) const { core.on_finished(worker, m); }
+  void operator()(msg::TaskFailed& m) const { core.on_failed(worker, m); }
+  void operator()(msg::TaskReturned& m) const { core.on_returned(worker, m); }
+  void operator()(msg::ReplicasAdded& m) const { core.on_replicas_added(worker, m); }
+  void operator()(msg::ReplicasDropped& m) const { core.on_replicas_dropped(worker, m); }
+  void operator()(msg::GrantSlots& m) const { core.on_grant(worker, m); }
+  void operator()(msg::WorkerHeartbeat& m) const { core.on_heartbeat(worker, m); }
+  void operator()(msg::WorkerLeaving& m) const { core.expel(worker, LossReason::kOrderly, m.reason); }
+  template <typename Other>
+  void operator()(Other&) const {
+    core.expel(worker, LossReason::kProtocol, "sent a message that no worker sends");
+  }
+};
+
+// What a client says.
+struct ClientMessage {
+  Core& core;
+  Session& session;
+  void operator()(msg::Submit& m) const {
+    if (core.fresh_sequence(session, m.sequence)) core.on_submit(session, m);
+  }
+  void operator()(msg::ReleaseWants& m) const {
+    if (core.fresh_sequence(session, m.sequence)) core.on_release(session, m);
+  }
+  void operator()(msg::ForgetLayers& m) const {
+    if (core.fresh_sequence(session, m.sequence)) core.on_forget(session, m);
+  }
+  void operator()(msg::CancelWants& m) const {
+    if (core.fresh_sequence(session, m.sequence)) core.on_cancel(session, m);
+  }
+  void operator()(msg::CloseClient&) const { close("closed by the client"); }
+  void operator()(msg::QueryStatus& m) const {
+    msg::StatusReply reply = core.status();
+    reply.request = m.request;
+    core.send(session, std::move(reply));
+  }
+  void operator()(msg::SubscribeProgress& m) const {
+    session.progress_interval = std::chrono::milliseconds(m.interval_ms);
+  }
+  template <typename Other>
+  void operator()(Other&) const {
+    close("sent a message that no client sends");
+  }
+  void close(const char* why) const {
+    core.out_->push_back(CloseClient{session.connection, why});
+    core.close_session(core.slot_of(session));
+  }
+};
+
+}  // namespace
+
+Core::Core(SchedulerConfig settings) : config_(settings) {
+  sessions_.emplace_back(std::make_unique<Session>());  // the core's own: recovery
+  sessions_[0]->open = true;
+}
+
+void Core::apply(Time time, Event&& event, std::vector<Action>& out) {
+  now_ = time;
+  out_ = &out;
+  std::visit([this](auto& what) { on(what); }, event);
+  counters_.slots_free = slots_ - counters_.processing;
+  out_ = nullptr;
+}
+
+void Core::settle(Time time, std::vector<Action>& out) {
+  now_ = time;
+  out_ = &out;
+  steps_left_ = config_.expansion_steps;
+  do {
+    fail_missing_kernels();
+    resolve_doubts();
+    expand();
+  } while (bind_ready() && !expandable_.empty() && steps_left_ > 0);
+  fail_missing_kernels();  // of what was expanded last
+  resolve_doubts();
+
+  for (WorkerSlot slot : with_frees_) {
+    if (!workers_[slot] || workers_[slot]->to_free.empty()) continue;
+    send(worker_at(slot), msg::FreeResults{std::exchange(workers_[slot]->to_free, {})});
+  }
+  with_frees_.clear();
+  drop_unused_layers();
+  for (std::uint16_t slot : to_acknowledge_) {
+    Session& session = *sessions_[slot];
+    session.acknowledge = false;
+    send(session, msg::SubmitAccepted{session.last_sequence});
+  }
+  to_acknowledge_.clear();
+  counters_.slots_free = slots_ - counters_.processing;
+  out_ = nullptr;
+}
+
+void Core::on(FromWorker& event) {
+  Worker* worker = find_worker(event.worker);
+  if (worker == nullptr) return;
+  worker->last_heard = now_;
+  std::visit(WorkerMessage{*this, *worker}, event.message);
+}
+
+void Core::on(FromClient& event) {
+  Session* session = session_of(event.connection);
+  if (session == nullptr) return;
+  std::visit(ClientMessage{*this, *session}, event.message);
+}
+
+void Core::tick() {
+  if (config_.worker_timeout != Time{}) {
+    for (std::size_t slot = 0; slot < workers_.size(); ++slot) {
+      if (workers_[slot] && now_ - workers_[slot]->last_heard > config_.worker_timeout) {
+        expel(*workers_[slot], LossReason::kHeartbeat, "nothing was heard of it");
+      }
+    }
+  }
+  for (std::size_t slot = 1; slot < sessions_.size(); ++slot) {
+    if (!sessions_[slot] || !sessions_[slot]->open) continue;
+    Session& session = *sessions_[slot];
+    if (session.connection != ConnectionId{}) {
+      send_progress(session);
+    } else if (now_ - session.detached_at >= config_.reattach_grace) {
+      close_session(static_cast<std::uint16_t>(slot));
+    }
+  }
+}
+
+bool Core::empty() const {
+  return layers_.size() == 0 && tasks_.size() == 0 && active_ == 0 && by_wire_session_.empty() &&
+         sessions_.size() == free_sessions_.size() + 1 && sessions_[0]->cursors.empty() && ready_kernels_.empty() &&
+         by_kernel_.empty() && deaths_.empty();
+}
+
+SchedulerState::SchedulerState(SchedulerConfig config) : core_(std::make_unique<Core>(config)) {}
+SchedulerState::~SchedulerState() = default;
+SchedulerState::SchedulerState(const SchedulerState& other) : core_(std::make_unique<Core>(*other.core_)) {}
+SchedulerState& SchedulerState::operator=(const SchedulerState& other) {
+  if (this != &other) core_ = std::make_unique<Core>(*other.core_);
+  return *this;
+}
+SchedulerState::SchedulerState(SchedulerState&&) noexcept = default;
+SchedulerState& SchedulerState::operator=(SchedulerState&&) noexcept = default;
+
+void SchedulerState::handle(Time now, Event event, std::vector<Action>& actions) {
+  core_->apply(now, std::move(event), actions);
+  core_->settle(now, actions);
+}
+void SchedulerState::apply(Time now, Event event, std::vector<Action>& actions) {
+  core_->apply(now, std::move(event), actions);
+}
+void SchedulerState::settle(Time now, std::vector<Action>& actions) { core_->settle(now, actions); }
+bool SchedulerState::busy() const { return !core_->expandable_.empty(); }
+bool SchedulerState::empty() const { return core_->empty(); }
+void SchedulerState::check_invariants() const { core_->check_invariants(); }
+
+}  // namespace tegula::scheduler

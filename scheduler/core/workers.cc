@@ -1,0 +1,281 @@
+// Workers join, grant, beat and go.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "scheduler/core/core.h"
+#include "src/config.h"
+
+namespace tegula::scheduler {
+
+Worker* Core::find_worker(WorkerId id) {
+  const auto found = by_worker_.find(id);
+  return found == by_worker_.end() ? nullptr : workers_[found->second].get();
+}
+
+void Core::on(WorkerJoined& event) {
+  const auto refuse = [&](std::string reason) {
+    out_->push_back(SendToWorker{event.worker, msg::WorkerRefused{reason}});
+    out_->push_back(CloseWorker{event.worker, std::move(reason)});
+  };
+  if (by_worker_.contains(event.worker) || event.worker == WorkerId{}) return;
+  msg::RegisterWorker& registration = event.registration;
+  if (registration.name.empty()) return refuse("a worker needs a name");
+  if (worker_names_.contains(registration.name)) {
+    return refuse(fmt::format("there is a worker named '{}' already", registration.name));
+  }
+  WorkerSlot slot = static_cast<WorkerSlot>(workers_.size());
+  if (free_workers_.empty()) {
+    workers_.emplace_back();
+  } else {
+    slot = free_workers_.back();
+    free_workers_.pop_back();
+  }
+  workers_[slot] = Owned<Worker>(std::make_unique<Worker>());
+  Worker& worker = worker_at(slot);
+  worker.id = event.worker;
+  worker.slot = slot;
+  worker.last_heard = now_;
+  std::sort(registration.kernels.begin(), registration.kernels.end());
+  worker.group = group_for(registration.kernels);
+  worker.registration = std::move(registration);
+  by_worker_[worker.id] = slot;
+  worker_names_.insert(worker.registration.name);
+  ++counters_.workers;
+  ++counters_.workers_joined;
+  counters_.threads += worker.registration.threads;
+  kernels_seen_.insert(worker.registration.kernels.begin(), worker.registration.kernels.end());
+  const auto beat = std::chrono::duration_cast<std::chrono::milliseconds>(config_.heartbeat_interval);
+  send(worker, msg::WorkerRegistered{worker.id, static_cast<std::uint64_t>(beat.count())});
+
+  WorkerGroup& group = groups_[worker.group];
+  ++group.live;
+  const std::vector<std::uint32_t> ready = ready_kernels_;
+  for (std::uint32_t k = 0; k < kernels_.size(); ++k) {
+    if (group.has[k]) ++kernels_[k].live;
+  }
+  for (std::uint32_t k : ready) {
+    if (kernels_[k].live == 1 && group.has[k]) requeue_kernel(k);
+    if (kernels_[k].live == 0) doubtful_kernels_.push_back(k);
+  }
+  for (std::size_t s = 0; s < sessions_.size(); ++s) {
+    if (sessions_[s]) mark_expandable(static_cast<std::uint16_t>(s));
+  }
+  on_grant(worker, {worker.registration.slots_granted});
+}
+
+void Core::on_grant(Worker& worker, const msg::GrantSlots& message) {
+  if (message.slots_granted <= worker.granted) return;
+  slots_ += message.slots_granted - worker.granted;
+  worker.granted = message.slots_granted;
+  credit_changed(worker);
+}
+
+// The hash speaks of the moment after `received` assignments and `sent` answers. As the connection keeps its order, all
+// of these answers have come; if assignments are still on their way, the two hashes cannot be compared.
+void Core::on_heartbeat(Worker& worker, const msg::WorkerHeartbeat& message) {
+  worker.heartbeat = message;
+  if (message.received == worker.spent && message.sent == worker.answered &&
+      message.attempts_hash != worker.attempts_hash) {
+    ++counters_.heartbeat_mismatches;
+  }
+}
+
+std::uint32_t Core::group_for(const std::vector<std::string>& kernels) {
+  std::uint32_t unused = kNoSlot;
+  for (std::uint32_t g = 0; g < groups_.size(); ++g) {
+    if (groups_[g].kernels == kernels) return g;
+    if (groups_[g].live == 0) unused = g;
+  }
+  if (unused == kNoSlot) {
+    unused = static_cast<std::uint32_t>(groups_.size());
+    groups_.emplace_back();
+  }
+  WorkerGroup& group = groups_[unused];
+  group.kernels = kernels;
+  group.has.assign(kernels_.size(), false);
+  for (std::size_t k = 0; k < kernels_.size(); ++k) {
+    group.has[k] = kernels_[k].layers != 0 && std::binary_search(kernels.begin(), kernels.end(), kernels_[k].name);
+  }
+  return unused;
+}
+
+std::uint32_t Core::kernel_for(const std::string& name) {
+  const auto [entry, added] = by_kernel_.try_emplace(name, 0);
+  if (!added) {
+    ++kernels_[entry->second].layers;
+    return entry->second;
+  }
+  std::uint32_t k = static_cast<std::uint32_t>(kernels_.size());
+  if (free_kernels_.empty()) {
+    kernels_.emplace_back();
+    for (WorkerGroup& group : groups_) group.has.push_back(false);
+  } else {
+    k = free_kernels_.back();
+    free_kernels_.pop_back();
+  }
+  entry->second = k;
+  Kernel& kernel = kernels_[k];
+  kernel.name = name;
+  kernel.layers = 1;
+  kernel.live = 0;
+  for (WorkerGroup& group : groups_) {
+    group.has[k] = std::binary_search(group.kernels.begin(), group.kernels.end(), name);
+    if (group.has[k]) kernel.live += group.live;
+  }
+  return k;
+}
+
+void Core::release_kernel(std::uint32_t k) {
+  Kernel& kernel = kernels_[k];
+  if (--kernel.layers != 0) return;
+  by_kernel_.erase(kernel.name);
+  kernel = Kernel{};
+  for (WorkerGroup& group : groups_) group.has[k] = false;
+  free_kernels_.push_back(k);
+}
+
+bool Core::kernel_missing(const Kernel& kernel) const {
+  return kernel.live == 0 && counters_.workers > 0 && !kernels_seen_.contains(kernel.name);
+}
+
+void Core::fail_missing_kernels() {
+  while (!doubtful_kernels_.empty()) {
+    const std::uint32_t k = doubtful_kernels_.back();
+    doubtful_kernels_.pop_back();
+    if (kernels_[k].layers == 0 || !kernel_missing(kernels_[k])) continue;
+    const ErrorInfo error = kernel_error(kernels_[k]);
+    while (!kernels_[k].ready.empty()) fail(kernels_[k].ready.top().id, error);
+  }
+}
+
+ErrorInfo Core::kernel_error(const Kernel& kernel) const {
+  std::vector<std::string> known;
+  for (const WorkerGroup& group : groups_) {
+    if (group.live != 0) known.insert(known.end(), group.kernels.begin(), group.kernels.end());
+  }
+  const std::string near = nearest(kernel.name, known);
+  ErrorInfo error;
+  error.code = ErrorCode::kKernelNotFound;
+  error.message = fmt::format("no worker has a kernel named '{}'{}", kernel.name,
+                              near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
+  return error;
+}
+
+void Core::free_on(WorkerSlot slot, ResultId result) {
+  Worker& worker = worker_at(slot);
+  if (worker.to_free.empty()) with_frees_.push_back(slot);
+  worker.to_free.push_back(result);
+}
+
+void Core::expel(Worker& worker, LossReason reason, const std::string& why) {
+  out_->push_back(CloseWorker{worker.id, why});
+  lose_worker(worker.slot, reason, why);
+}
+
+void Core::on(WorkerLost& event) {
+  if (const Worker* worker = find_worker(event.worker)) lose_worker(worker->slot, event.reason, event.detail);
+}
+
+void Core::lose_worker(WorkerSlot gone, LossReason reason, const std::string& detail) {
+  const Owned<Worker> kept = std::move(workers_[gone]);  // names it while its tasks are looked after
+  Worker& worker = *kept;
+  by_worker_.erase(worker.id);
+  worker_names_.erase(worker.registration.name);
+  --counters_.workers;
+  ++counters_.workers_lost;
+  counters_.threads -= worker.registration.threads;
+  slots_ -= worker.credit() + worker.bound.size();
+  WorkerGroup& group = groups_[worker.group];
+  group.credit.update(gone, 0);
+  group.load.update(gone, 0);
+  --group.live;
+  for (const auto& other : workers_) {
+    if (other) other->introduced.erase(worker.id);
+  }
+  layers_.for_each([&](LayerRecord& layer) {
+    if (layer.defined.size() > gone / 64) layer.defined[gone / 64] &= ~(std::uint64_t{1} << (gone % 64));
+  });
+
+  // 1. What it held is gone.
+  std::vector<std::pair<Slot, std::uint16_t>> lost, moved;
+  tasks_.for_each([&](Slot slot, Task& task) {
+    for (std::uint16_t o = 0; o < task.output_count; ++o) {
+      Output& output = task.output(o);
+      if (!output.replicas.remove(gone)) continue;
+      (output.available() ? moved : lost).emplace_back(slot, o);
+    }
+  });
+  // 2. What was ready for it is ready for others, unless it now waits (which output_gone sees to).
+  std::vector<Slot> ready;
+  for (const auto& entry : worker.ready.entries()) ready.push_back(entry.slot);
+  for (Slot slot : ready) tasks_[slot].queued_in = QueueKind::kNone;
+  for (std::uint32_t k = 0; k < kernels_.size(); ++k) {
+    if (group.has[k] && --kernels_[k].live == 0) requeue_kernel(k);
+  }
+  // 3. Its attempts are over. Until they are entered again, their phase keeps anybody from forgetting them.
+  std::vector<Slot> bound = worker.bound;
+  std::sort(bound.begin(), bound.end(), [&](Slot a, Slot b) { return tasks_[a].attempt < tasks_[b].attempt; });
+  std::vector<TaskId> stopped;
+  for (std::size_t i = 0; i < bound.size(); ++i) {
+    Task& task = tasks_[bound[i]];
+    task.worker = kNoSlot;
+    if (reason != LossReason::kOrderly && task.phase == TaskPhase::kBound &&
+        blame(task, worker, i < worker.registration.threads)) {
+      stopped.push_back(task.id);
+    }
+  }
+  // The tables know of the loss; now the tasks do. Those that were ready or bound have no place now: they take no part
+  // in output_gone and look for themselves afterwards.
+  for (const auto& [slot, o] : moved) {
+    if (tasks_[slot].output(o).wants != 0) notify_ready(tasks_[slot], o);
+  }
+  for (const auto& [slot, o] : lost) output_gone(slot, o);
+  for (const auto& [slot, o] : lost) recompute(slot);
+  for (Slot slot : ready) enter(slot);
+  for (Slot slot : bound) reenter(slot);
+  for (TaskId task : stopped) {
+    if (const Slot slot = find_slot(task); slot != kNoSlot) fail(task, killed_worker(tasks_[slot], worker, detail));
+  }
+  free_workers_.push_back(gone);
+}
+
+// A bound task whose worker is gone.
+void Core::reenter(Slot slot) {
+  Task& task = tasks_[slot];
+  task.phase = TaskPhase::kNone;
+  const std::uint16_t account = task.account;
+  --sessions_[account]->processing;
+  if (layer_of_task(task).is_active(index_of(task.id))) {
+    enter(slot);
+  } else {
+    tidy(slot);
+    retire_session(account);
+  }
+}
+
+ErrorInfo Core::killed_worker(const Task& task, const Worker& worker, const std::string& detail) const {
+  std::string names;
+  for (const std::string& name : deaths_.at(task.id)) names += (names.empty() ? "" : ", ") + name;
+  ErrorInfo error;
+  error.code = ErrorCode::kKilledWorker;
+  error.message = fmt::format("the workers {} died while they had this task{}", names,
+                              detail.empty() ? "" : fmt::format(" (the last one: {})", detail));
+  error.worker = fmt::format("{} ({})", worker.registration.name, worker.registration.address);
+  return error;
+}
+
+// Whether the task has used up its workers. Which of a worker's tasks were executing when it died is not known here (a
+// nanny beside it will know); so those that came first, as many as it had threads, are taken to have been, and the rest
+// count for less. Any task that always kills its worker is stopped in the end, and one that was merely near seldom is.
+bool Core::blame(Task& task, const Worker& worker, bool likely) {
+  if (!layer_of_task(task).is_active(index_of(task.id))) return false;
+  constexpr std::uint32_t kNearFactor = 3;
+  deaths_[task.id].push_back(worker.registration.name);
+  if (likely) ++task.deaths;
+  ++task.near_deaths;
+  return task.deaths >= config_.allowed_deaths || task.near_deaths >= kNearFactor * config_.allowed_deaths;
+}
+
+}  // namespace tegula::scheduler

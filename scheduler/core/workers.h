@@ -1,0 +1,58 @@
+// The workers, the kernels they have, and what each may still be given.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "comm/messages.h"
+#include "scheduler/core/containers.h"
+#include "scheduler/core/ready_queue.h"
+#include "scheduler/core/state.h"
+#include "src/ids.h"
+
+namespace tegula::scheduler {
+
+struct Worker {
+  WorkerId id{};
+  WorkerSlot slot = 0;
+  std::uint32_t group = 0;  // of workers with the same kernels
+  msg::RegisterWorker registration;
+  msg::WorkerHeartbeat heartbeat;
+  Time last_heard{};
+
+  std::uint64_t granted = 0, spent = 0;  // slots, cumulative
+  std::uint64_t answered = 0;            // attempts that came back, however
+  std::uint64_t attempts_hash = 0;       // xor of mix(attempt) over `bound`
+  std::vector<Slot> bound;               // its attempts under way; Task::position is the place here
+  ReadyQueue ready;                      // tasks that want to go here, for the inputs it holds
+  bool offered = false;                  // listed in Core::offers_
+
+  std::unordered_set<WorkerId> introduced;  // peers whose address it was sent
+  std::vector<ResultId> to_free;            // sent at the end of settle()
+
+  std::uint64_t credit() const { return granted - spent; }
+};
+
+// Workers with the same set of kernels. Nearly always there is one group.
+struct WorkerGroup {
+  std::vector<std::string> kernels;  // sorted
+  std::vector<bool> has;             // by kernel slot
+  std::uint32_t live = 0;
+  SlotHeap credit;  // workers by free slots
+  SlotHeap load;    // workers by the length of their ready queue
+};
+
+// A kernel that some layer names.
+struct Kernel {
+  std::string name;
+  std::uint32_t layers = 0;  // that name it; 0: a free entry
+  std::uint32_t live = 0;    // workers that have it
+  bool listed = false;       // in Core::ready_kernels_
+  ReadyQueue ready;          // tasks that any worker may take; all of its ready tasks when live == 0
+};
+
+}  // namespace tegula::scheduler
