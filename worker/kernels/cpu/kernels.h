@@ -8,6 +8,9 @@ namespace tegula::cpu {
 extern const tegula_kernel kNopKernel;
 extern const tegula_kernel kProgramKernel;
 extern const tegula_kernel kReduceKernel;
+extern const tegula_kernel kAssembleKernel;
 extern const tegula_kernel kFromBytesKernel;
+extern const tegula_kernel kReadNpyKernel;
+extern const tegula_kernel kWriteNpyKernel;
 
 }  // namespace tegula::cpu
