@@ -19,7 +19,7 @@ file(GLOB scheduler_main CONFIGURE_DEPENDS scheduler/main.cc)
 file(GLOB worker_main CONFIGURE_DEPENDS worker/main.cc)
 file(GLOB_RECURSE bench_sources CONFIGURE_DEPENDS bench/*.cc)
 set(eval_sources ${bench_sources})
-list(FILTER bench_sources EXCLUDE REGEX "/bench/eval/")
+list(FILTER bench_sources EXCLUDE REGEX "/bench/(eval|kernels)/")
 list(FILTER eval_sources INCLUDE REGEX "/bench/eval/")
 
 tegula_program(tegula-scheduler SOURCES ${scheduler_main})
