@@ -184,7 +184,7 @@ void TcpAcceptor::refused(const ErrorInfo& error) {
     ++unlogged_;
     return;
   }
-  log::warning("comm", "{} refused a connection: {} ({} more since the last such line)", address_, error.message,
+  log::warning("comm", "{}: a handshake failed: {} ({} more since the last such line)", address_, error.message,
                unlogged_);
   last_log_ = now;
   unlogged_ = 0;

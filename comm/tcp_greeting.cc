@@ -71,7 +71,7 @@ void TcpGreeting::on_read(const asio::error_code& error, std::size_t bytes) {
            peer_address_ + " ended the connection during the handshake (" + error.message() + ")");
     return cancel();
   }
-  if (!draining_) {
+  if (!draining_ && !handshake_.error()) {
     const auto arrived = std::span<const std::byte>(input_).first(bytes);
     const auto rest = arrived.subspan(handshake_.feed(arrived));
     rest_.insert(rest_.end(), rest.begin(), rest.end());
