@@ -11,6 +11,8 @@ namespace {
 
 // A tile of the widest register takes this much: with the few tiles that are alive at a time it stays in the first-level cache.
 constexpr std::size_t kSlotBytes = 2048;
+// Programs that read no memory leave more of it to their tiles.
+constexpr std::size_t kGeneratedSlotBytes = 4096;
 // Where nothing is computed the tile is a buffer between two strides, and larger ones cost less.
 constexpr std::size_t kCopySlotBytes = 8192;
 
@@ -73,7 +75,9 @@ void CompiledProgram::compile_code() {
   const auto load = [&](std::uint16_t reg) {
     if (reg >= n_sources || loaded[reg]) return;
     loaded[reg] = true;
-    (registers_[reg].scalar ? scalar_steps_ : steps_).push_back({nullptr, reg});
+    Step step;
+    step.out = reg;
+    (registers_[reg].scalar ? scalar_steps_ : steps_).push_back(step);
   };
   for (std::size_t i = 0; i < program_.code.size(); ++i) {
     if (needed[n_sources + i]) {
@@ -92,6 +96,7 @@ void CompiledProgram::compile_code() {
     result_ = static_cast<std::uint16_t>(registers_.size());
     add_step(cast, result_, true);
   }
+  join_operations(&steps_, result_);
 }
 
 void CompiledProgram::add_step(const Instruction& instruction, std::uint16_t out, bool needed) {
@@ -105,13 +110,18 @@ void CompiledProgram::add_step(const Instruction& instruction, std::uint16_t out
   reg.scalar = scalars == (1u << n_args) - 1;
   registers_.push_back(reg);
   if (!needed) return;
-  const Loop loop = find_loop(simplified(instruction), instruction.type, instruction.to, reg.scalar ? 0 : scalars);
-  if (loop == nullptr) {
+  Step step;
+  step.op = simplified(instruction);
+  step.loop = find_loop(step.op, instruction.type, instruction.to, reg.scalar ? 0 : scalars);
+  if (step.loop == nullptr) {
     throw DTypeError(std::string(name_of(instruction.op)) + " of " + std::string(name_of(instruction.type)) + " is not offered");
   }
-  Step step{loop, out};
+  step.out = out;
   std::copy(instruction.args.begin(), instruction.args.end(), step.args);
-  step.n_args = static_cast<std::uint16_t>(n_args);
+  step.n_args = static_cast<std::uint16_t>(arity(step.op));
+  step.scalars = scalars;
+  step.type = instruction.type;
+  step.to = instruction.to;
   (reg.scalar ? scalar_steps_ : steps_).push_back(step);
 }
 
@@ -127,18 +137,23 @@ Op CompiledProgram::simplified(const Instruction& instruction) const {
   return value == std::complex<double>(2.0) ? Op::kSquare : instruction.op;
 }
 
+bool CompiledProgram::reads_memory() const {
+  return std::any_of(steps_.begin(), steps_.end(), [this](const Step& step) {
+    return step.loop == nullptr && std::holds_alternative<InputSource>(program_.sources[step.out]);
+  });
+}
+
 void CompiledProgram::assign_slots() {
   std::vector<std::size_t> last_use(registers_.size(), 0);
   std::size_t widest = item_size(registers_[result_].dtype);
-  bool computes = false;
   for (std::size_t i = 0; i < steps_.size(); ++i) {
     const Step& step = steps_[i];
     widest = std::max(widest, item_size(registers_[step.out].dtype));
-    computes = computes || step.loop != nullptr;
+    if (step.loop != nullptr) ++passes_;
     for (int k = 0; k < step.n_args; ++k) last_use[step.args[k]] = i;
   }
   last_use[result_] = steps_.size();
-  slot_bytes_ = computes ? kSlotBytes : kCopySlotBytes;
+  slot_bytes_ = passes_ == 0 ? kCopySlotBytes : reads_memory() ? kSlotBytes : kGeneratedSlotBytes;
   tile_ = static_cast<std::int64_t>(slot_bytes_ / widest);
 
   std::vector<std::int32_t> free;

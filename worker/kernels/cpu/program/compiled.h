@@ -7,19 +7,14 @@
 #include <vector>
 
 #include "src/program.h"
-#include "worker/kernels/cpu/elementwise/loops.h"
+#include "worker/kernels/cpu/program/operations.h"
 #include "worker/kernels/cpu/random/fill.h"
 
 namespace tegula::cpu {
 
 // One pass over a tile: a loop or, where there is none, the loading of source `out`. Registers are those of the program, and after them further
 // ones that compiling adds.
-struct Step {
-  Loop loop = nullptr;
-  std::uint16_t out = 0;
-  std::uint16_t args[3] = {};
-  std::uint16_t n_args = 0;
-};
+using Step = Operation;
 
 struct CompiledSource {
   std::optional<RandomSpec> random;  // for a RandomSource
@@ -46,6 +41,8 @@ class CompiledProgram {
   const std::vector<Step>& steps() const { return steps_; }                // of a tile
   std::uint16_t result() const { return result_; }
   DType result_dtype() const { return registers_[result_].dtype; }
+  // With few passes over a tile the processor waits for memory; with more, its own prefetching is ahead and ours is in the way.
+  bool wants_prefetch() const { return passes_ <= 2; }
   int slots() const { return slots_; }
   std::int64_t tile() const { return tile_; }            // elements
   std::size_t slot_bytes() const { return slot_bytes_; }
@@ -56,6 +53,7 @@ class CompiledProgram {
   std::vector<bool> needed_registers() const;
   void add_step(const Instruction& instruction, std::uint16_t out, bool needed);
   Op simplified(const Instruction& instruction) const;
+  bool reads_memory() const;
   void assign_slots();
 
   Program program_;
@@ -64,6 +62,7 @@ class CompiledProgram {
   std::vector<Step> scalar_steps_, steps_;
   std::uint16_t result_ = 0;
   int slots_ = 0;
+  int passes_ = 0;
   std::int64_t tile_ = 0;
   std::size_t slot_bytes_ = 0;
 };

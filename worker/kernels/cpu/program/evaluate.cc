@@ -5,6 +5,7 @@
 #include <string>
 
 #include "tegula/error.h"
+#include "worker/kernels/cpu/program/stream.h"
 #include "worker/kernels/cpu/program/strided_copy.h"
 #include "worker/kernels/cpu/task.h"
 
@@ -148,15 +149,28 @@ void Evaluator::bind_source(std::size_t source, std::span<const BoxAxis> axes) {
   for (const BoxAxis& axis : axes) walk.add_axis(axis.size, terms.step[axis.axis]);
 }
 
+const std::byte* Evaluator::in_place(std::size_t source, const InputSource& input, std::int64_t begin, std::int64_t count) const {
+  const LinearWalk& walk = walks_[source];
+  if (walk.inner_step().first != item_size(input.dtype) || !walk.in_one_run(begin, count)) return nullptr;
+  const auto* data = static_cast<const std::byte*>(task_.inputs[input.input].pieces[0].data);
+  return data + static_cast<std::int64_t>(walk.at(begin).first);
+}
+
+void Evaluator::prefetch(std::int64_t begin, std::int64_t count) const {
+  if (count <= 0 || !program_.wants_prefetch()) return;
+  for (const Step& step : program_.steps()) {
+    if (step.loop != nullptr) continue;
+    const auto* input = std::get_if<InputSource>(&program_.program().sources[step.out]);
+    if (input == nullptr) continue;
+    const std::byte* first = in_place(step.out, *input, begin, count);
+    if (first != nullptr) cpu::prefetch(first, static_cast<std::size_t>(count) * item_size(input->dtype));
+  }
+}
+
 const void* Evaluator::load(std::size_t source, std::int64_t begin, std::int64_t count, void* slot, void* into) {
   const Source& description = program_.program().sources[source];
-  if (const auto* input = std::get_if<InputSource>(&description)) {
-    const LinearWalk& walk = walks_[source];
-    const auto stride = static_cast<std::int64_t>(walk.inner_step().first);
-    if (into == nullptr && stride == static_cast<std::int64_t>(item_size(input->dtype)) && walk.in_one_run(begin, count)) {
-      const auto* data = static_cast<const std::byte*>(task_.inputs[input->input].pieces[0].data);
-      return data + static_cast<std::int64_t>(walk.at(begin).first);
-    }
+  if (const auto* input = std::get_if<InputSource>(&description); input != nullptr && into == nullptr) {
+    if (const std::byte* data = in_place(source, *input, begin, count)) return data;
   }
   auto* to = static_cast<std::byte*>(into != nullptr ? into : slot);
   if (std::holds_alternative<InputSource>(description)) {

@@ -37,9 +37,13 @@ class Evaluator {
   // Elements [begin, begin + count) of the space in row-major order, count <= program.tile(). Returns where they are: `into`, if given, else
   // memory that stays valid until the next call.
   const void* evaluate(std::int64_t begin, std::int64_t count, void* into);
+  // Asks for the stored elements that evaluating this range will read, where they lie together.
+  void prefetch(std::int64_t begin, std::int64_t count) const;
 
  private:
   void bind_source(std::size_t source, std::span<const BoxAxis> axes);
+  // Where elements [begin, begin + count) of an input lie together in memory, or null.
+  const std::byte* in_place(std::size_t source, const InputSource& input, std::int64_t begin, std::int64_t count) const;
   // Puts elements of a source into `into`, or returns where they lie already (only if `into` is null).
   const void* load(std::size_t source, std::int64_t begin, std::int64_t count, void* slot, void* into);
   void load_input(std::size_t source, std::int64_t begin, std::int64_t count, std::byte* to);

@@ -5,12 +5,15 @@
 #include "worker/kernels/cpu/guard.h"
 #include "worker/kernels/cpu/kernels.h"
 #include "worker/kernels/cpu/program/reduce_block.h"
+#include "worker/kernels/cpu/program/stream.h"
 #include "worker/kernels/cpu/task.h"
 
 namespace tegula::cpu {
 namespace {
 
 constexpr std::int64_t kCancelInterval = 1 << 20;  // elements between two questions
+// Results from this size on are written past the caches: they would not stay there anyway.
+constexpr std::int64_t kStreamBytes = 8 << 20;
 
 int prepare(const void* params, std::size_t size, void** prepared, tegula_context* context) {
   return prepare_as<CompiledProgram>(prepared, context, [&] { return CompiledProgram(decode_program(bytes_of(params, size))); });
@@ -55,14 +58,21 @@ bool store_block(const CompiledProgram& program, const BlockPlace& place, Evalua
   for (std::size_t d = 0; d < place.shape.size(); ++d) box.push_back({static_cast<int>(d), 0, place.shape[d]});
   evaluator.set_box(box);
   const std::size_t size = item_size(program.result_dtype());
+  const bool stream = total >= kStreamBytes / static_cast<std::int64_t>(size);
+  bool finished = true;
   std::int64_t next_question = kCancelInterval;
-  for (std::int64_t at = 0; at < total; at += program.tile()) {
-    evaluator.evaluate(at, std::min(program.tile(), total - at), out + static_cast<std::size_t>(at) * size);
+  for (std::int64_t at = 0; at < total && finished; at += program.tile()) {
+    const std::int64_t count = std::min(program.tile(), total - at);
+    std::byte* const to = out + static_cast<std::size_t>(at) * size;
+    evaluator.prefetch(at + count, std::min(program.tile(), total - at - count));
+    const void* tile = evaluator.evaluate(at, count, stream ? nullptr : to);
+    if (stream) stream_copy(to, static_cast<const std::byte*>(tile), static_cast<std::size_t>(count) * size);
     if (at < next_question) continue;
-    if (is_cancelled(context)) return false;
+    finished = !is_cancelled(context);
     next_question = at + kCancelInterval;
   }
-  return true;
+  if (stream) stream_fence();
+  return finished;
 }
 
 int run(const tegula_task* task, tegula_array* outputs, void* scratch, tegula_context* context) {

@@ -23,13 +23,18 @@ void normals(const RandomSpec& spec, const RandomBatch<std::uint64_t>& w, int n,
   }
 }
 
-// The top 53 bits as a number in [0, 1): two halves put into the mantissas of 2^52 and 2^84, and the offsets taken off again, all exact.
+// The top 53 bits as a number in [0, 1), exactly.
 F64 uniform53(U64 w) {
+#if defined(__AVX512DQ__)
+  return __builtin_convertvector(w >> 11, F64) * 0x1p-53;
+#else
+  // Two halves put into the mantissas of 2^52 and 2^84, and the offsets taken off again.
   constexpr std::uint64_t k2To52 = 0x4330000000000000, k2To84 = 0x4530000000000000;
   const U64 bits = w >> 11;
   const F64 high = as_double((bits >> 32) | k2To84) - 0x1p84;
   const F64 low = as_double((bits & 0xFFFFFFFF) | k2To52) - 0x1p52;
   return (high + low) * 0x1p-53;
+#endif
 }
 
 void uniforms(const RandomSpec& spec, const RandomBatch<std::uint64_t>& w, int n, RandomBatch<double>* out) {

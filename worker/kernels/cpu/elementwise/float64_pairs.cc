@@ -1,0 +1,7 @@
+#include "worker/kernels/cpu/elementwise/pair_templates.h"
+
+namespace tegula::cpu {
+
+Loop find_float64_pair(Op first, Op second, bool swapped, unsigned scalars) { return find_pair_of<double>(first, second, swapped, scalars); }
+
+}  // namespace tegula::cpu
