@@ -33,6 +33,7 @@ std::string call_text(const Expression& expression, const std::vector<std::strin
 std::string expression_text(const ExpressionPtr& root) {
   std::string text;
   std::unordered_map<LayerHash, std::string> names;
+  int numbered = 0;
   for (const Expression* expression : topological_order({root})) {
     if (scalar_of(*expression)) {
       names[expression->token] = describe(*expression);
@@ -40,7 +41,7 @@ std::string expression_text(const ExpressionPtr& root) {
     }
     std::vector<std::string> operands;
     for (const ExpressionPtr& input : expression->inputs) operands.push_back(names.at(input->token));
-    std::string name = fmt::format("%{}", names.size());
+    std::string name = fmt::format("%{}", numbered++);
     text += fmt::format("{} = {}: {}\n", name, call_text(*expression, operands), type_text(*expression));
     names[expression->token] = std::move(name);
   }
@@ -68,6 +69,7 @@ std::string region_text(const Plan& plan, int node, const std::vector<std::strin
   const int ndim = (top.as<Reduce>() ? *top.inputs[0] : top).chunks.ndim();
   std::string text;
   std::vector<std::string> values;
+  int numbered = 0;
   for (const RegionItem& item : plan.region(node)) {
     const Expression& expression = *plan[item.node].expression;
     std::vector<std::string> operands;
@@ -78,7 +80,7 @@ std::string region_text(const Plan& plan, int node, const std::vector<std::strin
       values.push_back(std::move(call));
       continue;
     }
-    values.push_back(fmt::format("v{}", values.size()));
+    values.push_back(fmt::format("v{}", numbered++));
     text += fmt::format("    {} = {}\n", values.back(), call);
   }
   return text;

@@ -63,7 +63,7 @@ InputRule input_rechunked(const Emitted& from, const ChunkGrid& to);
 // grid alone.
 std::vector<std::int64_t> tree_factors(const Shape& grid, const std::vector<bool>& reduced);
 
-// "normal-add": the names of what a region computes, in order, at most four.
-std::string region_name(const Plan& plan, const std::vector<RegionItem>& region);
+// "normal-add": the names of what a region computes, in order, at most four; of `top` where it only moves elements.
+std::string region_name(const Plan& plan, const Expression& top, const std::vector<RegionItem>& region);
 
 }  // namespace tegula::detail

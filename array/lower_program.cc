@@ -64,7 +64,7 @@ void Lowering::emit_program(int node) {
   const Expression& expression = *plan_[node].expression;
   const std::vector<RegionItem> region = plan_.region(node);
   Layer layer;
-  layer.name = region_name(plan_, region);
+  layer.name = region_name(plan_, expression, region);
   layer.kernel = "tegula.program";
   layer.grid = expression.chunks.grid();
   layer.outputs = {{expression.dtype, expression.chunks}};
@@ -72,7 +72,7 @@ void Lowering::emit_program(int node) {
   emitted_[node] = add(std::move(layer));
 }
 
-std::string region_name(const Plan& plan, const std::vector<RegionItem>& region) {
+std::string region_name(const Plan& plan, const Expression& top, const std::vector<RegionItem>& region) {
   constexpr std::size_t kMaxNames = 4;
   std::vector<std::string> names;
   for (const RegionItem& item : region) {
@@ -84,7 +84,7 @@ std::string region_name(const Plan& plan, const std::vector<RegionItem>& region)
     std::string name = short_name(expression);
     if (names.empty() || names.back() != name) names.push_back(std::move(name));
   }
-  if (names.empty()) names.push_back("copy");
+  if (names.empty()) names.push_back(short_name(top));
   std::string text = names[0];
   for (std::size_t i = 1; i < std::min(names.size(), kMaxNames); ++i) text += "-" + names[i];
   if (names.size() > kMaxNames) text += "-etc";

@@ -60,7 +60,7 @@ void Lowering::emit_reduction(int node) {
 
   Layer layer;
   const bool fused = region.size() > 1 || !region[0].input;
-  layer.name = (fused ? region_name(plan_, region) + "-" : "") + std::string(name_of(reduction.op)) + "-partial";
+  layer.name = (fused ? region_name(plan_, *expression.inputs[0], region) + "-" : "") + std::string(name_of(reduction.op)) + "-partial";
   layer.kernel = "tegula.program";
   layer.grid = chunks.grid();
   layer.outputs = {{reduction.dtype, partial_chunks(expression.chunks, layer.grid, reduction.axes, moments)}};
