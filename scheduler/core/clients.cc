@@ -114,13 +114,18 @@ void Core::on(ClientLost& event) {
   session->detached_at = now_;
 }
 
+void Core::acknowledge(Session& session) {
+  if (session.acknowledge) return;
+  session.acknowledge = true;
+  to_acknowledge_.push_back(slot_of(session));
+}
+
 // Whether a message that changes the session is news. One that skips numbers ends the session: something was lost.
 bool Core::fresh_sequence(Session& session, std::uint64_t sequence) {
-  if (!session.acknowledge) {
-    session.acknowledge = true;
-    to_acknowledge_.push_back(slot_of(session));
+  if (sequence <= session.last_sequence) {
+    acknowledge(session);
+    return false;
   }
-  if (sequence <= session.last_sequence) return false;
   if (sequence != session.last_sequence + 1) {
     ++counters_.client_anomalies;
     out_->push_back(CloseClient{session.connection, "a message is missing"});

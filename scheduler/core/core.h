@@ -179,6 +179,7 @@ struct Core {
   void on_forget(Session& session, const msg::ForgetLayers& message);
   void on_cancel(Session& session, const msg::CancelWants& message);
   bool fresh_sequence(Session& session, std::uint64_t sequence);
+  void acknowledge(Session& session);  // in one message at the end of settle()
   void attach(Session& session, const ClientConnected& event);
   void resend(Session& session);
   void tell(Session& session, const LayerRecord& layer, std::uint16_t output, std::uint32_t index, LayerNumber number);

@@ -35,13 +35,19 @@ struct ClientMessage {
     if (core.fresh_sequence(session, m.sequence)) core.on_submit(session, m);
   }
   void operator()(msg::ReleaseWants& m) const {
-    if (core.fresh_sequence(session, m.sequence)) core.on_release(session, m);
+    if (!core.fresh_sequence(session, m.sequence)) return;
+    core.on_release(session, m);
+    core.acknowledge(session);
   }
   void operator()(msg::ForgetLayers& m) const {
-    if (core.fresh_sequence(session, m.sequence)) core.on_forget(session, m);
+    if (!core.fresh_sequence(session, m.sequence)) return;
+    core.on_forget(session, m);
+    core.acknowledge(session);
   }
   void operator()(msg::CancelWants& m) const {
-    if (core.fresh_sequence(session, m.sequence)) core.on_cancel(session, m);
+    if (!core.fresh_sequence(session, m.sequence)) return;
+    core.on_cancel(session, m);
+    core.acknowledge(session);
   }
   void operator()(msg::CloseClient&) const { close("closed by the client"); }
   void operator()(msg::QueryStatus& m) const {
