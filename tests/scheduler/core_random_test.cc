@@ -77,8 +77,7 @@ class Storm {
   void calm_down() {
     liars_ = false;
     calm_ = true;
-    for (const WorkerId liar : liar_ids_) kill(liar);
-    liar_ids_.clear();
+    while (!liar_ids_.empty()) kill(*liar_ids_.begin());
     join();  // one that has every kernel
     for (FakeClient& client : clients_) {
       if (!client.attached) reattach(client);
