@@ -12,7 +12,8 @@
 # Numbers: tasks, attempts, layers, workers are names within one life of the scheduler (its incarnation, fixed by the handshake). A task is its
 # layer in the high 32 bits and its index in the low ones. Byte counts are bytes, times are in the unit their name ends with.
 #
-# Evolution: fields and union members are only ever appended; anything else is a new protocol version.
+# Evolution: every change is a new protocol version. Fields and union members are only ever appended, so that a later version can learn to
+# speak an earlier one too.
 
 using Cxx = import "/capnp/c++.capnp";
 $Cxx.namespace("tegula::wire");

@@ -32,6 +32,10 @@ ErrorInfo make_error(ErrorCode code, std::string message) {
   return error;
 }
 
+std::chrono::nanoseconds connect_timeout(const CommOptions& options) {
+  return options.connect_timeout.count() > 0 ? options.connect_timeout : std::chrono::hours(24);
+}
+
 std::optional<tcp::endpoint> numeric_endpoint(const Address& address) {
   asio::error_code error;
   const auto ip = asio::ip::make_address(address.host, error);
@@ -170,7 +174,7 @@ void TcpAcceptor::greet(tcp::socket socket) {
         handler(make_connection(std::move(link)));
       });
   greetings_.push_back({greeting, Clock::now()});
-  greeting->start(Clock::now() + options_.connect_timeout);
+  greeting->start(Clock::now() + connect_timeout(options_));
 }
 
 void TcpAcceptor::forget_closed() {
@@ -234,8 +238,8 @@ class TcpConnector final : public std::enable_shared_from_this<TcpConnector>, pu
 
 void TcpConnector::start() {
   loop_->add_resident(this, std::shared_ptr<LoopResident>(shared_from_this(), this));
-  deadline_ = Clock::now() + options_.connect_timeout;
-  timer_ = loop_->after(options_.connect_timeout, [weak = weak_from_this()] {
+  deadline_ = Clock::now() + connect_timeout(options_);
+  timer_ = loop_->after(deadline_ - Clock::now(), [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->fail(ErrorCode::kTimeout, "no answer in time");
   });
   if (const auto endpoint = numeric_endpoint(address_)) return connect({*endpoint});

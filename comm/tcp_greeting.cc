@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <asio/buffer.hpp>
 #include <asio/write.hpp>
 #include <utility>
@@ -10,6 +11,7 @@ namespace tegula {
 namespace {
 
 constexpr std::chrono::seconds kDrain{1};
+constexpr std::uint64_t kLongestIdleMs = std::uint64_t{1} << 35;  // a year; more would overflow in nanoseconds
 
 asio::ip::address plain_address(const asio::ip::tcp::endpoint& endpoint) {
   const auto address = endpoint.address();
@@ -104,10 +106,7 @@ void TcpGreeting::write() {
 void TcpGreeting::established() {
   const Introduction& peer = handshake_.peer();
   PeerInfo info{peer.role, peer.name, peer_address_, peer.incarnation, peer.features};
-  // A peer that names no or an absurd time is treated as one with our own.
-  const auto peer_idle = std::chrono::milliseconds(
-      peer.idle_timeout_ms == 0 || peer.idle_timeout_ms > std::uint64_t{1} << 32 ? std::uint64_t{1} << 32
-                                                                                 : peer.idle_timeout_ms);
+  const auto peer_idle = std::chrono::milliseconds(std::min(peer.idle_timeout_ms, kLongestIdleMs));
   const PeerLimits limits{{peer.max_control_bytes, peer.max_bulk_bytes}, peer_idle};
   auto link = TcpLink::make(loop_, std::move(*socket_), std::move(info), options_, limits, std::move(rest_));
   socket_.reset();

@@ -22,6 +22,11 @@ constexpr std::size_t kMaxBytesPerTurn = 16 << 20;  // written by one connection
 // with a reset, which could destroy ours before they are read.
 constexpr std::chrono::seconds kLinger{1};
 
+// 0 in the options: never.
+std::chrono::nanoseconds or_never(std::chrono::nanoseconds timeout) {
+  return timeout.count() > 0 ? timeout : std::chrono::hours(24 * 365);
+}
+
 std::string seconds_text(std::chrono::nanoseconds duration) {
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
   return ms % 1000 == 0 ? std::to_string(ms / 1000) + " s" : std::to_string(ms) + " ms";
@@ -42,9 +47,9 @@ TcpLink::TcpLink(LoopPtr loop, asio::ip::tcp::socket socket, PeerInfo peer, cons
                  const PeerLimits& peer_limits, std::vector<std::byte> early_bytes)
     : Link(std::move(loop), std::move(peer)),
       socket_(std::move(socket)),
-      idle_timeout_(options.idle_timeout),
-      keep_alive_interval_(std::min(options.idle_timeout, peer_limits.idle_timeout) / 3),
-      write_timeout_(options.write_timeout),
+      idle_timeout_(or_never(options.idle_timeout)),
+      keep_alive_interval_(std::min(idle_timeout_, or_never(peer_limits.idle_timeout)) / 3),
+      write_timeout_(or_never(options.write_timeout)),
       max_queued_control_bytes_(options.max_queued_control_bytes),
       reader_({options.max_control_bytes, options.max_bulk_bytes}, options.allocator),
       writer_(peer_limits.frame),

@@ -31,6 +31,7 @@ struct CommOptions {
   bool insecure = false;      // accept and make connections without a token beyond loopback
   Incarnation incarnation{};  // 0: not known yet (workers and clients before they reach the scheduler); a known one
                               // must match the peer's
+  // Timeouts: 0 means never.
   std::chrono::nanoseconds connect_timeout = std::chrono::seconds(10);  // to an established, handshaken connection
   // No byte from the peer (keep-alives are sent at a third of it): closed
   std::chrono::nanoseconds idle_timeout = std::chrono::seconds(60);

@@ -137,6 +137,24 @@ TEST(Frames, WrittenChunksAreGivenBack) {
   EXPECT_EQ(owner.use_count(), 1);
 }
 
+// docs/wire.md explains these bytes.
+TEST(Frames, TheExampleOfTheDocumentation) {
+  FrameWriter writer(kLimits);
+  writer.add(msg::GrantSlots{7});
+  writer.encode();
+  std::string text;
+  for (const std::byte byte : drain(writer, 1000)) {
+    static constexpr char kDigits[] = "0123456789abcdef";
+    text += kDigits[std::to_integer<unsigned>(byte) >> 4];
+    text += kDigits[std::to_integer<unsigned>(byte) & 15];
+    if (text.size() % 17 == 16) text += '\n';
+  }
+  EXPECT_EQ(
+      text,
+      "5447464d48000000\n000000006e0d616b\n0000000008000000\n0000000000000100\n010000002f000000\n0400000004000100\n"
+      "0700000000000000\n0000000000000000\n0000000000000000\n0200000000000000\n0000000000000000\n");
+}
+
 std::vector<std::byte> header(std::uint32_t control, std::vector<std::uint64_t> sizes) {
   std::vector<std::byte> bytes(kFrameHeaderSize + 8 * sizes.size());
   if (!sizes.empty()) std::memcpy(bytes.data() + kFrameHeaderSize, sizes.data(), 8 * sizes.size());
