@@ -83,9 +83,9 @@ std::vector<BoxDim> read_boxes(capnp::List<std::int64_t>::Reader from) {
     dim.count = from[position++];
     dim.step = from[position++];
     std::int64_t last = 0;
-    const bool fits = dim.start >= 0 && dim.count >= 0 && dim.step != 0 &&
-                      !__builtin_mul_overflow(dim.count > 0 ? dim.count - 1 : 0, dim.step, &last) &&
-                      !__builtin_add_overflow(dim.start, last, &last) && last >= 0;
+    const bool fits = dim.whole() || (dim.start >= 0 && dim.count >= 0 && dim.step != 0 &&
+                                      !__builtin_mul_overflow(dim.count > 0 ? dim.count - 1 : 0, dim.step, &last) &&
+                                      !__builtin_add_overflow(dim.start, last, &last) && last >= 0);
     if (!fits) {
       invalid("a box with start " + std::to_string(dim.start) + ", count " + std::to_string(dim.count) + ", step " +
               std::to_string(dim.step));

@@ -78,7 +78,7 @@ Chunk Chunk::view(const Box& box) const {
   Chunk result = *this;
   std::int64_t offset = 0;
   for (std::size_t i = 0; i < box.size(); ++i) {
-    const BoxDim& dim = box[i];
+    const BoxDim dim = box[i].whole() ? BoxDim{0, shape_[i], 1} : box[i];
     std::int64_t last = 0;
     const bool overflow = __builtin_mul_overflow(dim.count - (dim.count > 0), dim.step, &last) ||
                           __builtin_add_overflow(last, dim.start, &last);

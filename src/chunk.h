@@ -13,11 +13,13 @@
 namespace tegula {
 
 // A hyper-rectangle with steps: along each dimension `count` positions from `start`, `step` apart (step may be
-// negative, never 0).
+// negative, never 0). start 0, count kUnknown, step 1: all of the dimension, for those who don't know the chunk's
+// shape.
 struct BoxDim {
   std::int64_t start = 0;
   std::int64_t count = 0;
   std::int64_t step = 1;
+  bool whole() const { return count == kUnknown && start == 0 && step == 1; }
   friend bool operator==(const BoxDim&, const BoxDim&) = default;
 };
 using Box = std::vector<BoxDim>;  // empty: the whole chunk

@@ -108,6 +108,14 @@ TEST(Chunk, RandomBoxesAgainstPlainLoops) {
   }
 }
 
+TEST(Chunk, ABoxMaySayAllOfADimension) {
+  const Chunk chunk = Chunk::allocate(DType::kInt32, {3, 4});
+  const Chunk rows = chunk.view({BoxDim{2, 2, -2}, BoxDim{0, kUnknown, 1}});
+  EXPECT_EQ(rows.shape(), (Shape{2, 4}));
+  EXPECT_EQ(rows.data(), chunk.data() + 2 * 4 * 4);
+  EXPECT_THROW(chunk.view({BoxDim{1, kUnknown, 1}, BoxDim{0, kUnknown, 1}}), IndexError);
+}
+
 TEST(Chunk, BoxesOutsideAreRefused) {
   const Chunk chunk = numbered<double>({10, 3});
   const auto view = [&chunk](BoxDim dim) { return chunk.view({dim, {0, 3, 1}}); };

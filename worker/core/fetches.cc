@@ -157,7 +157,7 @@ void Fetches::settle_item(PieceId id, msg::FetchReply::Item item, Outcome& outco
       bool fits =
           item.chunk.contiguous() && (piece.key.box.empty() || piece.key.box.size() == item.chunk.shape().size());
       for (std::size_t d = 0; fits && d < piece.key.box.size(); ++d)
-        fits = piece.key.box[d].count == item.chunk.shape()[d];
+        fits = piece.key.box[d].whole() || piece.key.box[d].count == item.chunk.shape()[d];
       if (!fits) {
         outcome.refused.push_back(
             {"a peer answered with a piece of shape " + to_string(item.chunk.shape()) + " that was not asked for",

@@ -80,8 +80,17 @@ std::uint64_t WorkerState::estimate(const ResultId& result, const Box& box) cons
         known ? declared_nbytes(*found->second.description, result.output, index_of(result.task)) : 0;
     return bytes > 0 ? bytes : kUnknownPieceBytes;
   }
-  std::uint64_t bytes = known ? item_size(found->second.description->outputs[result.output].dtype) : kUnknownItemBytes;
-  for (const BoxDim& dim : box) bytes *= static_cast<std::uint64_t>(std::max<std::int64_t>(dim.count, 0));
+  if (!known && std::any_of(box.begin(), box.end(), [](const BoxDim& dim) { return dim.whole(); })) {
+    return kUnknownPieceBytes;
+  }
+  const OutputSpec* spec = known ? &found->second.description->outputs[result.output] : nullptr;
+  std::uint64_t bytes = spec ? item_size(spec->dtype) : kUnknownItemBytes;
+  for (std::size_t d = 0; d < box.size(); ++d) {
+    // The largest chunk stands for a whole dimension.
+    const bool of_spec = box[d].whole() && d < static_cast<std::size_t>(spec->chunks.ndim());
+    const std::int64_t count = of_spec ? spec->chunks.dim(static_cast<int>(d)).chunk() : box[d].count;
+    bytes *= static_cast<std::uint64_t>(std::max<std::int64_t>(count, 0));
+  }
   return bytes;
 }
 
