@@ -55,6 +55,21 @@ const tegula_block& declared_block(const tegula_task& task, std::uint32_t index)
   return block;
 }
 
+std::span<const std::int64_t> task_block(const tegula_task& task, const Shape& grid, const char* whose) {
+  std::span<const std::int64_t> task_grid(task.grid, static_cast<std::size_t>(task.grid_ndim));
+  if (grid.empty() && task_grid.size() == 1 && task_grid[0] == 1) task_grid = {};
+  if (!std::ranges::equal(grid, task_grid)) {
+    throw ShapeError("the layer's grid is " + to_string(task_grid) + ", " + whose + " " + to_string(grid));
+  }
+  const std::span<const std::int64_t> block(task.block, task_grid.size());
+  for (std::size_t d = 0; d < grid.size(); ++d) {
+    if (block[d] < 0 || block[d] >= grid[d]) {
+      throw IndexError("block " + to_string(block) + " is outside the grid " + to_string(grid));
+    }
+  }
+  return block;
+}
+
 void write_plan(DType dtype, std::span<const std::int64_t> shape, tegula_output_plan* plan) {
   plan->dtype = static_cast<std::int32_t>(dtype);
   plan->ndim = static_cast<std::int32_t>(shape.size());

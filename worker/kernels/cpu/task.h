@@ -29,6 +29,9 @@ std::int64_t piece_count(const tegula_input& input);
 const tegula_array& single_piece(const tegula_task& task, std::uint32_t index);
 // Output `index` as declared. Throws ValueError when there is none, its shape is unusable, or a size is unknown.
 const tegula_block& declared_block(const tegula_task& task, std::uint32_t index);
+// The task's position in `grid`, which the kernel's parameters describe ("the program's"). The one task of a 0-d array
+// may come with a grid () or (1). Throws ShapeError when the layer's grid is another one, IndexError.
+std::span<const std::int64_t> task_block(const tegula_task& task, const Shape& grid, const char* whose);
 void write_plan(DType dtype, std::span<const std::int64_t> shape, tegula_output_plan* plan);
 // Output 0, and no other, planned exactly as declared.
 void plan_as_declared(const tegula_task& task, tegula_output_plan* outputs);

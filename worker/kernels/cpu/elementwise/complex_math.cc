@@ -1,4 +1,5 @@
-// Functions of complex numbers, by the C library: a few units in the last place of the larger part.
+// Functions of complex numbers, by the C library: a few units in the last place of the larger part (powers: times |y log x|).
+#include <cmath>
 #include <complex>
 
 #include "worker/kernels/cpu/elementwise/loop_templates.h"
@@ -15,9 +16,7 @@ namespace {
   }
 TEGULA_COMPLEX_MATH(Sqrt, std::sqrt(x));
 TEGULA_COMPLEX_MATH(Exp, std::exp(x));
-TEGULA_COMPLEX_MATH(Exp2, std::exp(x * static_cast<typename C::value_type>(0.693147180559945309417)));
 TEGULA_COMPLEX_MATH(Log, std::log(x));
-TEGULA_COMPLEX_MATH(Log2, std::log(x) * static_cast<typename C::value_type>(1.44269504088896340736));
 TEGULA_COMPLEX_MATH(Log10, std::log10(x));
 TEGULA_COMPLEX_MATH(Sin, std::sin(x));
 TEGULA_COMPLEX_MATH(Cos, std::cos(x));
@@ -33,41 +32,49 @@ TEGULA_COMPLEX_MATH(Arccosh, std::acosh(x));
 TEGULA_COMPLEX_MATH(Arctanh, std::atanh(x));
 #undef TEGULA_COMPLEX_MATH
 
-// exp(x + iy) - 1 without cancellation near 0: its real part is expm1(x) cos y - 2 sin(y/2)^2.
-struct Expm1 {
-  template <typename C>
-  static C apply(C x) {
-    using T = typename C::value_type;
-    const T half = std::sin(x.imag() / 2);
-    return {std::expm1(x.real()) * std::cos(x.imag()) - 2 * half * half, std::exp(x.real()) * std::sin(x.imag())};
-  }
-};
-struct Log1p {
-  template <typename C>
-  static C apply(C x) {
-    const auto size = std::hypot(x.real() + 1, x.imag());
-    return {std::log(size), std::atan2(x.imag(), x.real() + 1)};
-  }
-};
+// What follows is put together from several functions, in double also for complex64.
+using Double = std::complex<double>;
+
+Double exp2(Double x) { return std::exp(x * 0.693147180559945309417); }
+Double log2(Double x) { return std::log(x) * 1.44269504088896340736; }
+// Its real part is expm1(x) cos y - 2 sin(y/2)^2: no cancellation near 0.
+Double expm1(Double x) {
+  const double half = std::sin(x.imag() / 2);
+  return {std::expm1(x.real()) * std::cos(x.imag()) - 2 * half * half, std::exp(x.real()) * std::sin(x.imag())};
+}
+Double log1p(Double x) {
+  const double re = x.real(), im = x.imag();
+  const bool small = std::fabs(re) < 0.5 && std::fabs(im) < 0.5;
+  return {small ? std::log1p(re * (2 + re) + im * im) / 2 : std::log(std::hypot(re + 1, im)), std::atan2(im, re + 1)};
+}
 // Small whole exponents by repeated multiplication, as NumPy does: exact where the products are.
-struct Power {
-  template <typename C>
-  static C apply(C base, C exponent) {
-    using T = typename C::value_type;
-    if (exponent == C{}) return C{1};
-    if (base == C{}) return exponent.real() > 0 && exponent.imag() == 0 ? C{} : C{T{NAN}, T{NAN}};
-    const T n = exponent.real();
-    if (exponent.imag() == 0 && n == std::trunc(n) && std::fabs(n) < 100) {
-      C result{1}, factor = base;
-      for (auto rest = static_cast<unsigned>(std::fabs(n)); rest != 0; rest >>= 1) {
-        if (rest & 1) result *= factor;
-        factor *= factor;
-      }
-      return n < 0 ? C{1} / result : result;
-    }
-    return std::pow(base, exponent);
+Double power(Double base, Double exponent) {
+  if (exponent == Double{}) return 1;
+  if (base == Double{}) return exponent.real() > 0 && exponent.imag() == 0 ? Double{} : Double{NAN, NAN};
+  const double n = exponent.real();
+  if (exponent.imag() != 0 || n != std::trunc(n) || std::fabs(n) >= 100) return std::pow(base, exponent);
+  Double result = 1, factor = base;
+  for (auto rest = static_cast<unsigned>(std::fabs(n)); rest != 0; rest >>= 1) {
+    if (rest & 1) result *= factor;
+    factor *= factor;
   }
-};
+  return n < 0 ? 1.0 / result : result;
+}
+
+#define TEGULA_IN_DOUBLE(Name, function)           \
+  struct Name {                                    \
+    template <typename... C>                       \
+    static auto apply(C... x) {                    \
+      using Result = std::common_type_t<C...>;     \
+      return Result(function(Double(x)...));       \
+    }                                              \
+  }
+TEGULA_IN_DOUBLE(Exp2, exp2);
+TEGULA_IN_DOUBLE(Log2, log2);
+TEGULA_IN_DOUBLE(Expm1, expm1);
+TEGULA_IN_DOUBLE(Log1p, log1p);
+TEGULA_IN_DOUBLE(Power, power);
+#undef TEGULA_IN_DOUBLE
 
 template <typename C>
 Loop find(Op op, unsigned scalars) {

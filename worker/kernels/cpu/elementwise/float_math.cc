@@ -2,6 +2,7 @@
 // Outside the ranges for which SLEEF promises that, elements are done again by the C library, within 2 units.
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 
 #include "worker/kernels/cpu/elementwise/loop_templates.h"
@@ -78,9 +79,15 @@ template <typename T, typename F, unsigned kScalars>
 void math_binary(void* out, const void* a, const void* b, const void*, std::int64_t n) {
   const auto* x = static_cast<const T*>(a);
   const auto* y = static_cast<const T*>(b);
-  by_vectors(n, static_cast<T*>(out), [x, y](std::int64_t i, std::int64_t count) {
+  auto* to = static_cast<T*>(out);
+  by_vectors(n, to, [x, y](std::int64_t i, std::int64_t count) {
     return F::vector(kScalars == kScalarA ? repeat(*x) : load_at(x, i, count), kScalars == kScalarB ? repeat(*y) : load_at(y, i, count));
   });
+  if constexpr (requires { F::result_is_trusted(T{}); }) {
+    for (std::int64_t i = 0; i < n; ++i) {
+      if (!F::result_is_trusted(to[i])) to[i] = F::scalar(kScalars == kScalarA ? *x : x[i], kScalars == kScalarB ? *y : y[i]);
+    }
+  }
 }
 
 template <typename T, typename F>
@@ -108,6 +115,10 @@ Loop math_binary(unsigned scalars) {
   struct Name {                                                                                               \
     static VectorF64 vector(VectorF64 x, VectorF64 y) { return TEGULA_SLEEF_F64(sleef, ulp)(x, y); }           \
     static VectorF32 vector(VectorF32 x, VectorF32 y) { return TEGULA_SLEEF_F32(sleef, ulp)(x, y); }           \
+    template <typename T>                                                                                     \
+    static T scalar(T x, T y) {                                                                               \
+      return std::std_name(x, y);                                                                             \
+    }                                                                                                         \
   }
 #else
 #define TEGULA_UNARY_MATH(Name, sleef, ulp, std_name) \
@@ -127,6 +138,10 @@ Loop math_binary(unsigned scalars) {
     static T vector(T x, T y) {                        \
       return std::std_name(x, y);                      \
     }                                                  \
+    template <typename T>                              \
+    static T scalar(T x, T y) {                        \
+      return std::std_name(x, y);                      \
+    }                                                  \
   }
 #endif
 
@@ -137,7 +152,7 @@ TEGULA_UNARY_MATH(Expm1, expm1, u10, expm1);
 TEGULA_UNARY_MATH(Log, log, u10, log);
 TEGULA_UNARY_MATH(Log2, log2, u10, log2);
 TEGULA_UNARY_MATH(Log10, log10, u10, log10);
-TEGULA_UNARY_MATH(Log1p, log1p, u10, log1p);
+TEGULA_UNARY_MATH(Log1pInside, log1p, u10, log1p);
 TEGULA_UNARY_MATH(Sin, sin, u10, sin);
 TEGULA_UNARY_MATH(Cos, cos, u10, cos);
 TEGULA_UNARY_MATH(Tan, tan, u10, tan);
@@ -150,7 +165,7 @@ TEGULA_UNARY_MATH(Tanh, tanh, u10, tanh);
 TEGULA_UNARY_MATH(ArcsinhInside, asinh, u10, asinh);
 TEGULA_UNARY_MATH(ArccoshInside, acosh, u10, acosh);
 TEGULA_UNARY_MATH(Arctanh, atanh, u10, atanh);
-TEGULA_BINARY_MATH(Power, pow, u10, pow);
+TEGULA_BINARY_MATH(PowerInside, pow, u10, pow);
 TEGULA_BINARY_MATH(Arctan2, atan2, u10, atan2);
 TEGULA_BINARY_MATH(Hypot, hypot, u05, hypot);
 
@@ -173,6 +188,14 @@ struct InsideSquareRange : F {  // where the square does not overflow
 };
 using Sinh = InsideLimit<SinhInside, 700, 85>;
 using Cosh = InsideLimit<CoshInside, 700, 85>;
+struct Power : PowerInside {  // near the ends of the range of numbers
+  template <typename T>
+  static bool result_is_trusted(T result) {
+    const T size = std::fabs(result);
+    return size > std::numeric_limits<T>::min() * 4 && size < std::numeric_limits<T>::max() / 4;
+  }
+};
+using Log1p = InsideSquareRange<Log1pInside>;
 using Arcsinh = InsideSquareRange<ArcsinhInside>;
 using Arccosh = InsideSquareRange<ArccoshInside>;
 

@@ -35,12 +35,7 @@ struct WritePlan {
 
 WritePlan plan_write(const WriteNpyParams& params, const tegula_task& task) {
   const Shape grid = params.chunks.grid();
-  const std::span<const std::int64_t> task_grid(task.grid, static_cast<std::size_t>(task.grid_ndim));
-  const std::span<const std::int64_t> block(task.block, task_grid.size());
-  if (!std::ranges::equal(grid, task_grid)) throw ShapeError("the layer's grid is " + to_string(task_grid) + ", the file's chunks have " + to_string(grid));
-  for (std::size_t d = 0; d < grid.size(); ++d) {
-    if (block[d] < 0 || block[d] >= grid[d]) throw IndexError("block " + to_string(block) + " is outside the grid " + to_string(grid));
-  }
+  const std::span<const std::int64_t> block = task_block(task, grid, "the file's chunks have");
   WritePlan plan;
   plan.piece = &single_piece(task, 0);
   plan.offset = params.chunks.block_offset(block);

@@ -77,14 +77,7 @@ MapTerms terms_of(const IotaSource& source, const Shape& block_offset) {
 BlockPlace place_block(const CompiledProgram& program, const tegula_task& task) {
   const ChunkGrid& chunks = program.program().chunks;
   const Shape grid = chunks.grid();
-  const std::span<const std::int64_t> task_grid(task.grid, static_cast<std::size_t>(task.grid_ndim));
-  const std::span<const std::int64_t> block(task.block, task_grid.size());
-  if (!std::ranges::equal(grid, task_grid)) {
-    throw ShapeError("the layer's grid is " + to_string(task_grid) + ", the program's " + to_string(grid));
-  }
-  for (std::size_t d = 0; d < grid.size(); ++d) {
-    if (block[d] < 0 || block[d] >= grid[d]) throw IndexError("block " + to_string(block) + " is outside the grid " + to_string(grid));
-  }
+  const std::span<const std::int64_t> block = task_block(task, grid, "the program's");
   BlockPlace place{chunks.block_shape(block), chunks.block_offset(block)};
   for (const Source& source : program.program().sources) {
     if (const auto* input = std::get_if<InputSource>(&source)) check_input(*input, task, place.shape);
