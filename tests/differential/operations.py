@@ -40,6 +40,10 @@ def call(op, args, kwargs):
             return args[0].astype(args[1])
         if op == "rechunk":
             return args[0]
+        if op == "where":  # before NumPy 2 it does not take scalars as weak
+            condition, array, scalar = args
+            meet = (np.zeros(1, array.dtype) + scalar).dtype
+            return np.where(condition, array.astype(meet), np.asarray(scalar).astype(meet))
         if op == "transpose":
             return np.transpose(*args, **kwargs)
         if op in ("real", "imag"):

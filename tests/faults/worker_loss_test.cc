@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -78,12 +79,18 @@ TEST(WorkerLoss, AllKilledAndANewOneJoins) {
 TEST(WorkerLoss, OneJoinsInMidRunAndGetsWork) {
   const auto cluster = cluster_of(1);
   Client client(*cluster);
-  const Future total = compute_async((stored_source(4) * 2 + 1).sum(0), client);
+  random::Options seeded;
+  seeded.seed = 4;
+  // Minutes of work, ended as soon as both have done some of it.
+  Future total = compute_async(sin(random::normal(0, 1, {300000, 300000}, {1000, 1000}, seeded)).sum(), client);
   cluster->add_worker();
-  total.wait();
-  const ClusterStatus status = client.status();
-  ASSERT_EQ(status.workers.size(), 2u);
-  for (const WorkerStatus& worker : status.workers) EXPECT_GT(worker.tasks_done, 0u) << worker.name;
+  EXPECT_TRUE(eventually([&] {
+    const ClusterStatus status = client.status();
+    return status.workers.size() == 2 && std::all_of(status.workers.begin(), status.workers.end(),
+                                                     [](const WorkerStatus& worker) { return worker.tasks_done > 0; });
+  }));
+  EXPECT_EQ(total.status(), FutureStatus::kPending);
+  total.cancel();
 }
 
 TEST(WorkerLoss, NothingIsLeftWhenTheLastHandleIsDropped) {
