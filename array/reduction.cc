@@ -86,9 +86,6 @@ Array add_or_multiply(const ExpressionPtr& x, ReduceOp op, const Axes& axes, boo
 }
 
 Array extreme(const ExpressionPtr& x, ReduceOp op, const Axes& axes, bool keepdims) {
-  if (kind_of(x->dtype) == DTypeKind::kComplex) {
-    throw DTypeError(std::string(name_of(op)) + " of " + std::string(name_of(x->dtype)));
-  }
   const std::vector<bool> reduced = reduced_axes(axes, x->chunks.ndim());
   if (!any_of(reduced)) return Array(x);
   const ExpressionPtr kept = reduce(x, op, x->dtype, reduced);
