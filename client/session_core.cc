@@ -103,9 +103,7 @@ void SessionCore::attached(const msg::ClientAttached& message) {
   workers_->set_incarnation(options_.comm.incarnation);
   session_ = message.session;
   secret_ = message.secret;
-  while (!unacknowledged_.empty() && unacknowledged_.front().first <= message.last_sequence) {
-    unacknowledged_.pop_front();
-  }
+  // Also what the scheduler has had already: its acknowledgement was lost, and it gives it again.
   for (const auto& [sequence, change] : unacknowledged_) connection_->send(change);
   if (progress_interval_ != 0) connection_->send(msg::SubscribeProgress{progress_interval_});
   std::lock_guard lock(mutex_);

@@ -2,6 +2,7 @@
 
 #include <random>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <variant>
 
@@ -63,6 +64,8 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
     WorkerId worker{};
     ConnectionId client{};
     Clock::time_point since;
+    std::string address;                        // of a worker: where it serves results
+    std::unordered_set<WorkerId> told_workers;  // a client: whose addresses it has
   };
   using PeerNumber = std::uint64_t;
 
@@ -97,7 +100,7 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
     connection->on_messages = [this, number](std::vector<msg::Message> messages) { receive(number, messages); };
     connection->on_closed = [this, number](const std::string& reason) { closed(number, reason); };
     log::debug(kLog, "connection from {} ({})", connection->peer().name, connection->peer().address);
-    peers.emplace(number, Peer{std::move(connection), {}, {}, Clock::now()});
+    peers.emplace(number, Peer{std::move(connection), {}, {}, Clock::now(), {}, {}});
   }
 
   void receive(PeerNumber number, std::vector<msg::Message>& messages) {
@@ -119,6 +122,7 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
     const Role role = peer.connection->peer().role;
     if (auto* registration = std::get_if<msg::RegisterWorker>(&message); registration && role == Role::kWorker) {
       peer.worker = static_cast<WorkerId>(++last_worker);
+      peer.address = registration->address;
       workers.emplace(peer.worker, number);
       log::info(kLog, "worker {} at {} joins: {} threads, {} memory, kernels {}", registration->name,
                 registration->address, registration->threads,
@@ -234,7 +238,17 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
     if (peer == nullptr) return;
     // A client that reads slowly gets its progress less often rather than late.
     if (std::holds_alternative<msg::Progress>(send.message) && peer->connection->counters().queued_bytes > 0) return;
+    if (const auto* ready = std::get_if<msg::ResultReady>(&send.message)) tell_addresses(*peer, ready->holders);
     peer->connection->send(std::move(send.message));
+  }
+
+  // The core names workers by number; a client must know where they are before it hears of them.
+  void tell_addresses(Peer& client, const std::vector<WorkerId>& holders) {
+    for (const WorkerId holder : holders) {
+      const Peer* worker = find(workers, holder);
+      if (worker == nullptr || !client.told_workers.insert(holder).second) continue;
+      client.connection->send(msg::WorkerAddress{holder, worker->address});
+    }
   }
 
   void close_worker(const CloseWorker& close) {
