@@ -39,7 +39,10 @@ template <typename T>
 std::vector<T> integer_values() {
   using L = std::numeric_limits<T>;
   std::vector<T> values = {0, 1, 2, 3, 5, 7, 8, 31, 63, 64, 100, L::max(), L::min(), static_cast<T>(L::max() - 1), static_cast<T>(L::max() / 2)};
-  if constexpr (std::is_signed_v<T>) values.insert(values.end(), {-1, -2, -3, -7, -100, static_cast<T>(L::min() + 1)});
+  if constexpr (std::is_signed_v<T>) {
+    for (const int value : {-1, -2, -3, -7, -100}) values.push_back(static_cast<T>(value));
+    values.push_back(static_cast<T>(L::min() + 1));
+  }
   std::mt19937_64 random(1);
   while (values.size() < 40) values.push_back(static_cast<T>(random()));
   return values;
