@@ -54,7 +54,7 @@ TEST(LocalCluster, ProcessesWorkAndAreReapedAtTheEnd) {
 TEST(LocalCluster, AThreadOfTheUserMayMakeItAndEnd) {
   std::unique_ptr<LocalCluster> cluster;
   std::thread([&] { cluster = std::make_unique<LocalCluster>(processes(1)); }).join();
-  const Client client(*cluster);
+  Client client(*cluster);
   submit_one(client, nop_layer(100))->wait();
   EXPECT_EQ(client.status().workers.size(), 1u);
 }
