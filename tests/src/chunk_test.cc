@@ -128,7 +128,8 @@ TEST(Chunk, BoxesOutsideAreRefused) {
   EXPECT_THROW(view({-1, 2, 1}), IndexError);
   EXPECT_THROW(view({9, 11, -1}), IndexError);
   EXPECT_THROW(view({0, 5, 0}), IndexError);
-  EXPECT_THROW(view({0, -1, 1}), IndexError);
+  EXPECT_THROW(view({0, -2, 1}), IndexError);
+  EXPECT_THROW(view({0, -1, 2}), IndexError);
   EXPECT_THROW(view({0, huge, huge}), IndexError);
   EXPECT_THROW(view({huge, 1, 1}), IndexError);
   EXPECT_THROW(chunk.view({{0, 1, 1}}), IndexError);
