@@ -59,7 +59,7 @@ class SparseArray {
     page.used += static_cast<std::uint32_t>(value != T{});
     page.used -= static_cast<std::uint32_t>(entry != T{});
     entry = value;
-    if (page.used == 0) page.values = {};
+    if (page.used == 0) std::vector<T>().swap(page.values);  // assigning {} would keep the memory
   }
   std::size_t bytes() const {
     std::size_t bytes = pages_.capacity() * sizeof(Page);

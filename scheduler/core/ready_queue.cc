@@ -14,7 +14,7 @@ void ReadyQueue::erase(Slot slot, TaskTable& tasks) {
   const Entry last = heap_.back();
   heap_.pop_back();
   if (last.slot != slot) sift(at, last, tasks);
-  if (heap_.empty() && heap_.capacity() > 1024) heap_ = {};
+  if (heap_.empty() && heap_.capacity() > 1024) std::vector<Entry>().swap(heap_);
 }
 
 void ReadyQueue::sift(std::size_t at, Entry entry, TaskTable& tasks) {

@@ -89,6 +89,7 @@ void Core::on_failed(Worker& worker, msg::TaskFailed& message) {
     return;
   }
   ErrorInfo error = std::move(message.error);
+  if (error.message.empty()) error.message = "failed without saying why";
   error.worker = fmt::format("{} ({})", worker.registration.name, worker.registration.address);
   fail(task.id, std::move(error));
 }
