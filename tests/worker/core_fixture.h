@@ -14,9 +14,9 @@
 
 namespace tegula::worker {
 
-inline constexpr LayerId kSource{1};   // tasks without inputs
-inline constexpr LayerId kAdd{2};      // task i reads chunk i of kSource, whole
-inline constexpr LayerId kTotal{3};    // its one task reads all chunks of kSource
+inline constexpr LayerId kSource{1};  // tasks without inputs
+inline constexpr LayerId kAdd{2};     // task i reads chunk i of kSource, whole
+inline constexpr LayerId kTotal{3};   // its one task reads all chunks of kSource
 
 // A layer of `tasks` tasks whose outputs have `items` float64 elements each.
 inline msg::LayerPtr make_layer(const std::string& name, std::int64_t tasks, std::int64_t items) {
@@ -92,7 +92,8 @@ class CoreTest : public ::testing::Test {
   // The peer sends all that the fetch asked for.
   void answer(const StartFetch& fetch) {
     msg::FetchReply reply{fetch.request, {}};
-    for (std::size_t i = 0; i < fetch.items.size(); ++i) reply.items.push_back({msg::FetchStatus::kOk, make_chunk(kItems)});
+    for (std::size_t i = 0; i < fetch.items.size(); ++i)
+      reply.items.push_back({msg::FetchStatus::kOk, make_chunk(kItems)});
     give(std::move(reply));
   }
   void answer(const StartFetch& fetch, msg::FetchStatus status) {

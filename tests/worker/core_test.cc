@@ -7,7 +7,8 @@ namespace {
 using testing::Test;
 using Attempts = std::vector<std::uint64_t>;
 
-// ---- the plain course ------------------------------------------------------------------------------------------------
+// ---- the plain course
+// ------------------------------------------------------------------------------------------------
 
 TEST_F(CoreTest, TaskWithoutInputsRunsAndIsReported) {
   start();
@@ -98,7 +99,8 @@ TEST_F(CoreTest, NonsenseFromTheSchedulerFailsTheTaskOnly) {
   EXPECT_EQ(started(), Attempts{5});
 }
 
-// ---- inputs from others ----------------------------------------------------------------------------------------------
+// ---- inputs from others
+// ----------------------------------------------------------------------------------------------
 
 TEST_F(CoreTest, SeveralInputsOfOnePeerComeByOneRequest) {
   start();
@@ -252,7 +254,8 @@ TEST_F(CoreTest, BoxOfAResultThatIsHereIsAView) {
   EXPECT_EQ(state->managed_bytes(), kItems * 8u) << "a view costs nothing";
 }
 
-// ---- retraction ------------------------------------------------------------------------------------------------------
+// ---- retraction
+// ------------------------------------------------------------------------------------------------------
 
 TEST_F(CoreTest, RetractBeforeTheStartIsAnsweredAtOnce) {
   start();
@@ -313,7 +316,8 @@ TEST_F(CoreTest, NewsOfForgottenAttemptsIsIgnored) {
   EXPECT_TRUE(sent.empty());
 }
 
-// ---- memory ----------------------------------------------------------------------------------------------------------
+// ---- memory
+// ----------------------------------------------------------------------------------------------------------
 
 TEST_F(CoreTest, TaskLargerThanTheLimitFailsAtOnceWithBothNumbers) {
   start(1, 7999);
@@ -321,7 +325,8 @@ TEST_F(CoreTest, TaskLargerThanTheLimitFailsAtOnceWithBothNumbers) {
   auto failed = sent_of<msg::TaskFailed>();
   ASSERT_EQ(failed.size(), 1u);
   EXPECT_EQ(failed[0].error.code, ErrorCode::kTaskTooLarge);
-  EXPECT_THAT(failed[0].error.message, testing::AllOf(testing::HasSubstr("8000 bytes"), testing::HasSubstr("7999 bytes")));
+  EXPECT_THAT(failed[0].error.message,
+              testing::AllOf(testing::HasSubstr("8000 bytes"), testing::HasSubstr("7999 bytes")));
   EXPECT_TRUE(executing.empty());
 }
 
@@ -424,11 +429,13 @@ TEST_F(CoreTest, FetchesWaitForMemoryToo) {
 
 TEST_F(CoreTest, SharedBufferIsCountedOnce) {
   start();
-  give(msg::DefineLayer{LayerId{50}, [] {
-         auto two = std::make_shared<Layer>(*make_layer("two", 1, 100));
-         two->outputs.push_back(two->outputs[0]);
-         return two;
-       }(), {}});
+  give(msg::DefineLayer{LayerId{50},
+                        [] {
+                          auto two = std::make_shared<Layer>(*make_layer("two", 1, 100));
+                          two->outputs.push_back(two->outputs[0]);
+                          return two;
+                        }(),
+                        {}});
   assign(1, LayerId{50}, 0);
   const Chunk chunk = make_chunk(100);
   give(KernelFinished{AttemptId{1}, {chunk, chunk}, 800, 1});
@@ -439,7 +446,8 @@ TEST_F(CoreTest, SharedBufferIsCountedOnce) {
   EXPECT_EQ(state->managed_bytes(), 0u);
 }
 
-// ---- slots -----------------------------------------------------------------------------------------------------------
+// ---- slots
+// -----------------------------------------------------------------------------------------------------------
 
 TEST_F(CoreTest, LongTasksGetOneSlotAheadPerThread) {
   start(4);
