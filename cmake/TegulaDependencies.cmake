@@ -24,7 +24,8 @@ find_path(TEGULA_ASIO_INCLUDE_DIR asio.hpp REQUIRED)
 mark_as_advanced(TEGULA_ASIO_INCLUDE_DIR)
 add_library(tegula_asio INTERFACE)
 target_include_directories(tegula_asio SYSTEM INTERFACE ${TEGULA_ASIO_INCLUDE_DIR})
-target_compile_definitions(tegula_asio INTERFACE ASIO_STANDALONE ASIO_NO_DEPRECATED)
+# Whether asio 1.22 allocates with aligned_alloc depends on what was included before it: files would disagree on how to free.
+target_compile_definitions(tegula_asio INTERFACE ASIO_STANDALONE ASIO_NO_DEPRECATED ASIO_DISABLE_STD_ALIGNED_ALLOC)
 target_link_libraries(tegula_asio INTERFACE Threads::Threads)
 
 add_library(tegula_capnp INTERFACE)

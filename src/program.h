@@ -45,7 +45,7 @@ struct InputSource {
 
 struct ConstantSource {
   DType dtype = DType::kFloat64;
-  std::array<std::uint8_t, 16> value{};  // one element, the unused bytes 0
+  alignas(16) std::array<std::uint8_t, 16> value{};  // one element, the unused bytes 0
   friend bool operator==(const ConstantSource&, const ConstantSource&) = default;
 };
 
