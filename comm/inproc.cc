@@ -260,7 +260,8 @@ class InprocTransport final : public TransportKind {
     auto far = InprocLink::make(listening->loop, peer_info(introduce(options), text), listening->options);
     InprocLink::join(near, far);
     listening->loop->post([listening, near, far] {
-      if (listening->accept) listening->accept(make_connection(far));
+      const AcceptHandler accept = listening->accept;  // a copy: the listener may go in its own handler
+      if (accept) accept(make_connection(far));
     });
     handler(make_connection(near), std::nullopt);
   }
