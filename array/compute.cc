@@ -68,8 +68,7 @@ std::vector<Computed> start(const std::vector<ExpressionPtr>& arrays, const Clie
   check_clients(bases, client);
   std::vector<std::shared_ptr<ResultSet>> results;
   if (!roots.empty()) {
-    const Plan plan(roots, options.optimize);
-    const Lowered lowered = lower(plan, roots);
+    const Lowered lowered = lower(Plan(roots, options.optimize));
     std::vector<ClientImpl::Want> wants;
     for (const Emitted& root : lowered.roots) wants.push_back({root.layer, root.output});
     results = client.impl()->submit(lowered.graph, wants);

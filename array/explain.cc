@@ -146,9 +146,8 @@ std::string Explanation::text() const {
 std::ostream& operator<<(std::ostream& out, const Explanation& explanation) { return out << explanation.text(); }
 
 Explanation Array::explain(const ComputeOptions& options) const {
-  const std::vector<detail::ExpressionPtr> roots = {detail::without_relabels(expression_)};
-  const detail::Plan plan(roots, options.optimize);
-  const detail::Lowered lowered = detail::lower(plan, roots);
+  const detail::Plan plan({detail::without_relabels(expression_)}, options.optimize);
+  const detail::Lowered lowered = detail::lower(plan);
   return {detail::expression_text(expression_), detail::plan_text(plan), detail::layers_text(lowered.graph)};
 }
 

@@ -63,7 +63,7 @@ void Lowering::emit_rechunk(int node) {
   Layer layer;
   layer.name = "rechunk";
   layer.kernel = "tegula.assemble";
-  layer.grid = expression.chunks.grid();
+  layer.grid = task_grid(expression.chunks);
   layer.outputs = {{expression.dtype, expression.chunks}};
   layer.inputs = {input_rechunked(emitted(plan_[node].inputs[0]), expression.chunks)};
   emitted_[node] = add(std::move(layer));
@@ -74,7 +74,7 @@ void Lowering::emit_npy(int node) {
   Layer layer;
   layer.name = "read-npy";
   layer.kernel = "tegula.read_npy";
-  layer.grid = expression.chunks.grid();
+  layer.grid = task_grid(expression.chunks);
   layer.outputs = {{expression.dtype, expression.chunks}};
   layer.params = encode(expression.as<NpyFile>()->params);
   emitted_[node] = add(std::move(layer));
@@ -85,11 +85,12 @@ void Lowering::emit_host(int node) {
   Layer layer;
   layer.name = "from-host";
   layer.kernel = "tegula.from_bytes";
-  layer.grid = expression.chunks.grid();
+  layer.grid = task_grid(expression.chunks);
   layer.outputs = {{expression.dtype, expression.chunks}};
-  Shape block(layer.grid.size());
+  const Shape grid = expression.chunks.grid();
+  Shape block(grid.size());
   for (std::int64_t i = 0; i < expression.chunks.blocks(); ++i) {
-    unravel(i, layer.grid, block);
+    unravel(i, grid, block);
     layer.task_params.push_back(block_bytes(expression.as<HostValues>()->values, expression.chunks, block));
   }
   emitted_[node] = add(std::move(layer));
@@ -109,13 +110,13 @@ void Lowering::emit_stored(int node) {
   emitted_[node] = {kExternalLayer + position, stored.results->output(), expression.chunks};
 }
 
-Lowered lower(const Plan& plan, const std::vector<ExpressionPtr>& roots) {
+Lowered lower(const Plan& plan) {
   Lowering lowering(plan);
   for (std::size_t i = 0; i < plan.nodes().size(); ++i) {
     if (plan.nodes()[i].stored) lowering.emit(static_cast<int>(i));
   }
   Lowered lowered;
-  for (const ExpressionPtr& root : roots) lowered.roots.push_back(lowering.emitted(plan.find(*root)));
+  for (const ExpressionPtr& root : plan.roots()) lowered.roots.push_back(lowering.emitted(plan.find(*root)));
   lowered.graph = lowering.take_graph();
   return lowered;
 }

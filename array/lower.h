@@ -20,15 +20,15 @@ struct Emitted {
 
 struct Lowered {
   Graph graph;
-  std::vector<Emitted> roots;  // of each root, in order
+  std::vector<Emitted> roots;  // of each root of the plan, in order
 };
 
 // The node whose chunks are those of `root` up to dimensions of size 1: what has to be computed for it.
 ExpressionPtr without_relabels(ExpressionPtr root);
 
-// `roots` must be without relabels. Throws ValueError when a layer would have too many tasks, or arrays of two sessions
+// Throws ValueError when a layer would have too many tasks, or arrays of two sessions
 // are mixed.
-Lowered lower(const Plan& plan, const std::vector<ExpressionPtr>& roots);
+Lowered lower(const Plan& plan);
 
 class Lowering {
  public:
@@ -54,6 +54,9 @@ class Lowering {
   std::unordered_map<int, Emitted> emitted_;
 };
 
+// The task grid of a layer with one task per block: the block grid, or one axis for a single value (a rule names a task
+// axis to be written down along).
+Shape task_grid(const ChunkGrid& chunks);
 // How the tasks of a program over `chunks` read an array through a map: the block of each dimension and the box in it.
 // Views keep every block of the program inside one block of the array.
 InputRule input_through(const Emitted& from, const PositionMap& map, const ChunkGrid& chunks);

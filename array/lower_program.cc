@@ -66,7 +66,7 @@ void Lowering::emit_program(int node) {
   Layer layer;
   layer.name = region_name(plan_, expression, region);
   layer.kernel = "tegula.program";
-  layer.grid = expression.chunks.grid();
+  layer.grid = task_grid(expression.chunks);
   layer.outputs = {{expression.dtype, expression.chunks}};
   layer.params = encode(make_program(region, expression.chunks, layer));
   emitted_[node] = add(std::move(layer));

@@ -60,10 +60,11 @@ void Lowering::emit_reduction(int node) {
 
   Layer layer;
   const bool fused = region.size() > 1 || !region[0].input;
-  layer.name = (fused ? region_name(plan_, *expression.inputs[0], region) + "-" : "") + std::string(name_of(reduction.op)) + "-partial";
+  layer.name = (fused ? region_name(plan_, *expression.inputs[0], region) + "-" : "") +
+               std::string(name_of(reduction.op)) + "-partial";
   layer.kernel = "tegula.program";
-  layer.grid = chunks.grid();
-  layer.outputs = {{reduction.dtype, partial_chunks(expression.chunks, layer.grid, reduction.axes, moments)}};
+  layer.grid = task_grid(chunks);
+  layer.outputs = {{reduction.dtype, partial_chunks(expression.chunks, chunks.grid(), reduction.axes, moments)}};
   Program program = make_program(region, chunks, layer);
   program.reduction = reduction;
   layer.params = encode(program);

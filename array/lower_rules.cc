@@ -1,5 +1,6 @@
 // Input rules: how tasks read the chunks of another layer.
 #include <algorithm>
+#include <optional>
 
 #include "array/lower.h"
 
@@ -25,46 +26,55 @@ Pieces pieces_along(const DimChunks& dim, const DimChunks& cuts, int axis, std::
   return pieces;
 }
 
-// The axis of the task grid with the fewest blocks: where a piece that every task reads is written down.
-int shortest_axis(const ChunkGrid& chunks) {
-  const Shape grid = chunks.grid();
-  return static_cast<int>(std::min_element(grid.begin(), grid.end()) - grid.begin());
-}
-
-DimRule fixed_position(const DimChunks& dim, std::int64_t position, const ChunkGrid& chunks) {
-  const std::int64_t block = dim.block_at(position);
-  if (dim.size(block) == 1) return ConstantBlock{block};
-  const int axis = chunks.ndim() == 0 ? 0 : shortest_axis(chunks);
-  const std::int64_t tasks = chunks.ndim() == 0 ? 1 : chunks.dim(axis).blocks();
+// The same position for every task, written down along the axis of the task grid with the fewest blocks.
+Pieces piece_for_all(const DimChunks& dim, std::int64_t position, const ChunkGrid& chunks) {
+  const Shape grid = task_grid(chunks);
+  const auto shortest = std::min_element(grid.begin(), grid.end());
   Pieces pieces;
-  pieces.axis = axis;
+  pieces.axis = static_cast<int>(shortest - grid.begin());
   pieces.begin.push_back(0);
-  for (std::int64_t b = 0; b < tasks; ++b) {
-    add_piece(pieces, dim, position, 1, 1);
+  for (std::int64_t b = 0; b < *shortest; ++b) {
+    // An array without elements has no such position; then the program has none either.
+    add_piece(pieces, dim, position, dim.extent() > 0 ? 1 : 0, 1);
     pieces.begin.push_back(static_cast<std::uint32_t>(b + 1));
   }
   return pieces;
 }
 
+// What a task reads of one dimension is a whole block, or nothing when a box is needed.
+std::optional<DimRule> whole_block(const DimChunks& dim, const PositionMap& map, std::size_t d,
+                                   const ChunkGrid& chunks) {
+  if (map.axis[d] >= 0) {
+    if (map.start[d] != 0 || map.step[d] != 1 || !(dim == chunks.dim(map.axis[d]))) return std::nullopt;
+    return SameBlock{map.axis[d]};
+  }
+  if (dim.extent() == 0) return std::nullopt;
+  const std::int64_t block = dim.block_at(map.start[d]);
+  if (dim.size(block) != 1) return std::nullopt;
+  return ConstantBlock{block};
+}
+
 }  // namespace
 
+Shape task_grid(const ChunkGrid& chunks) {
+  Shape grid = chunks.grid();
+  if (grid.empty()) grid.push_back(1);
+  return grid;
+}
+
+// Either whole blocks along every dimension, or a box along each of them: a box says what it takes of all dimensions.
 InputRule input_through(const Emitted& from, const PositionMap& map, const ChunkGrid& chunks) {
-  SeparableInput rule;
+  SeparableInput whole, boxed;
   for (int d = 0; d < from.chunks.ndim(); ++d) {
     const auto i = static_cast<std::size_t>(d);
     const DimChunks& dim = from.chunks.dim(d);
     const int axis = map.axis[i];
-    if (axis < 0) {
-      // A program without elements reads nothing of what it names; the array may have no such position.
-      const bool empty = dim.extent() == 0;
-      rule.dims.push_back(empty ? DimRule(ConstantBlock{0}) : fixed_position(dim, map.start[i], chunks));
-    } else if (map.start[i] == 0 && map.step[i] == 1 && dim == chunks.dim(axis)) {
-      rule.dims.push_back(SameBlock{axis});
-    } else {
-      rule.dims.push_back(pieces_along(dim, chunks.dim(axis), axis, map.start[i], map.step[i]));
-    }
+    if (auto rule = whole_block(dim, map, i, chunks)) whole.dims.push_back(std::move(*rule));
+    boxed.dims.push_back(axis < 0 ? piece_for_all(dim, map.start[i], chunks)
+                                  : pieces_along(dim, chunks.dim(axis), axis, map.start[i], map.step[i]));
   }
-  return {from.layer, from.output, from.chunks.grid(), std::move(rule)};
+  const bool all_whole = whole.dims.size() == boxed.dims.size();
+  return {from.layer, from.output, from.chunks.grid(), all_whole ? std::move(whole) : std::move(boxed)};
 }
 
 InputRule input_rechunked(const Emitted& from, const ChunkGrid& to) {
@@ -72,10 +82,6 @@ InputRule input_rechunked(const Emitted& from, const ChunkGrid& to) {
   for (int d = 0; d < to.ndim(); ++d) {
     const DimChunks& old_cuts = from.chunks.dim(d);
     const DimChunks& cuts = to.dim(d);
-    if (old_cuts == cuts) {
-      rule.dims.push_back(SameBlock{d});
-      continue;
-    }
     Pieces pieces;
     pieces.axis = d;
     pieces.begin.push_back(0);

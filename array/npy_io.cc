@@ -32,8 +32,7 @@ Layer write_layer(const detail::Emitted& from, const WriteNpyParams& params) {
 void to_npy(const Array& array, const std::string& path, const Client& client) {
   const std::vector<detail::ExpressionPtr> roots = {detail::without_relabels(array.expression())};
   detail::check_clients(roots, client);
-  const detail::Plan plan(roots, /*optimize=*/true);
-  detail::Lowered lowered = detail::lower(plan, roots);
+  detail::Lowered lowered = detail::lower(detail::Plan(roots, /*optimize=*/true));
 
   const Bytes header = npy_header(array.dtype(), array.shape());
   detail::NewFile file(path, header.size() + array.nbytes());

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "array/cost.h"
+#include "array/narrow.h"
 #include "array/views.h"
 
 namespace tegula::detail {
@@ -21,8 +22,9 @@ bool is_trivial(const Expression& expression) {
 
 }  // namespace
 
-Plan::Plan(const std::vector<ExpressionPtr>& roots, bool optimize) : rechunks_free_(optimize) {
-  build(roots);
+Plan::Plan(std::vector<ExpressionPtr> roots, bool optimize)
+    : roots_(optimize ? narrow_file_reads(roots) : std::move(roots)), rechunks_free_(optimize) {
+  build();
   store_what_must_be();
   if (!optimize) {
     store_everything();
@@ -38,8 +40,8 @@ Plan::Plan(const std::vector<ExpressionPtr>& roots, bool optimize) : rechunks_fr
   split_large_programs();
 }
 
-void Plan::build(const std::vector<ExpressionPtr>& roots) {
-  for (const Expression* expression : topological_order(roots)) {
+void Plan::build() {
+  for (const Expression* expression : topological_order(roots_)) {
     PlanNode node;
     node.expression = expression;
     const bool position_only = expression->as<Elementwise>() || expression->as<View>() || expression->as<Rechunk>();
@@ -51,7 +53,6 @@ void Plan::build(const std::vector<ExpressionPtr>& roots) {
     index_.emplace(expression->token, static_cast<int>(nodes_.size()));
     nodes_.push_back(std::move(node));
   }
-  for (const ExpressionPtr& root : roots) roots_.push_back(index_.at(root->token));
 }
 
 bool Plan::transparent(int node) const {
@@ -59,7 +60,7 @@ bool Plan::transparent(int node) const {
 }
 
 void Plan::store_what_must_be() {
-  for (int root : roots_) nodes_[static_cast<std::size_t>(root)].stored = true;
+  for (const ExpressionPtr& root : roots_) nodes_[static_cast<std::size_t>(find(*root))].stored = true;
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     const Expression& expression = *nodes_[i].expression;
     if (expression.as<Elementwise>() || expression.as<View>() || expression.as<Generated>()) continue;

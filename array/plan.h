@@ -35,8 +35,10 @@ struct RegionItem {
 
 class Plan {
  public:
-  Plan(const std::vector<ExpressionPtr>& roots, bool optimize);
+  // The roots (without relabels) are stored; they are kept alive.
+  Plan(std::vector<ExpressionPtr> roots, bool optimize);
 
+  const std::vector<ExpressionPtr>& roots() const { return roots_; }
   const std::vector<PlanNode>& nodes() const { return nodes_; }  // inputs come first
   const PlanNode& operator[](int node) const { return nodes_[static_cast<std::size_t>(node)]; }
   int find(const Expression& expression) const { return index_.at(expression.token); }
@@ -54,7 +56,7 @@ class Plan {
     bool aligned = true;
     friend bool operator==(const Demand&, const Demand&) = default;
   };
-  void build(const std::vector<ExpressionPtr>& roots);
+  void build();
   void store_what_must_be();
   void store_everything();
   void choose_stored();
@@ -64,9 +66,9 @@ class Plan {
   bool split_large_programs();
   bool split(int node);
 
+  std::vector<ExpressionPtr> roots_;
   std::vector<PlanNode> nodes_;
   std::unordered_map<LayerHash, int> index_;
-  std::vector<int> roots_;
   bool rechunks_free_ = true;  // generated rechunks are computed in the new chunks
 };
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string>
 
+#include "array/chunks.h"
 #include "array/elementwise.h"
 #include "array/views.h"
 
@@ -85,10 +86,19 @@ Array add_or_multiply(const ExpressionPtr& x, ReduceOp op, const Axes& axes, boo
   return Array(finish(cast(accumulate(x, op, result, reduced), result), reduced, keepdims));
 }
 
+// The same array without chunks of size 0 (where it has others): the least of nothing has no value.
+ExpressionPtr without_empty_chunks(const ExpressionPtr& x) {
+  std::vector<DimChunks> dims;
+  for (const DimChunks& dim : x->chunks.dims()) {
+    dims.push_back(dim.regular() ? dim : detail::slice_cuts(dim, 0, 1, dim.extent()));
+  }
+  return detail::make_view(x, detail::identity_map(x->chunks.ndim()), ChunkGrid(std::move(dims)), /*implicit=*/true);
+}
+
 Array extreme(const ExpressionPtr& x, ReduceOp op, const Axes& axes, bool keepdims) {
   const std::vector<bool> reduced = reduced_axes(axes, x->chunks.ndim());
   if (!any_of(reduced)) return Array(x);
-  const ExpressionPtr kept = reduce(x, op, x->dtype, reduced);
+  const ExpressionPtr kept = reduce(without_empty_chunks(x), op, x->dtype, reduced);
   if (reduced_count(x->shape, reduced) == 0 && element_count(kept->shape) != 0) {
     throw ValueError(std::string(name_of(op)) + " of nothing: an array of shape " + to_string(x->shape) +
                      " has no element along the reduced axes");

@@ -38,7 +38,7 @@ Array ExpressionGenerator::source(const std::vector<std::int64_t>& shape) {
       return full(shape, pick(-3, 3), chunks(shape), pick(0, 1) ? DType::kFloat64 : DType::kInt32);
     case 1:
       return arange(pick(-5, 5), Scalar(100000), pick(1, 3), {64})(slice(shape.empty() ? 1 : shape.back()))
-                 .rechunk(chunks({shape.empty() ? 1 : shape.back()}));
+          .rechunk(chunks({shape.empty() ? 1 : shape.back()}));
     case 2: {
       HostArray values(DType::kFloat64, shape);
       for (double& x : values.span<double>()) x = static_cast<double>(pick(-9, 9));

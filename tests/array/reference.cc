@@ -79,10 +79,10 @@ class Evaluator {
     HostArray to(from.dtype(), shape);
     const std::size_t item = item_size(from.dtype());
     for_each_position(shape, [&](std::int64_t i, const std::vector<std::int64_t>& position) {
-      std::memcpy(static_cast<char*>(to.data()) + static_cast<std::size_t>(i) * item,
-                  static_cast<const char*>(from.data()) +
-                      static_cast<std::size_t>(linear(map, from.shape(), position)) * item,
-                  item);
+      std::memcpy(
+          static_cast<char*>(to.data()) + static_cast<std::size_t>(i) * item,
+          static_cast<const char*>(from.data()) + static_cast<std::size_t>(linear(map, from.shape(), position)) * item,
+          item);
     });
     return to;
   }
@@ -99,12 +99,12 @@ class Evaluator {
     if (const auto* iota = std::get_if<IotaSource>(&source)) {
       dispatch(e.dtype, [&]<typename T>(T) {
         for_each_position(e.shape, [&](std::int64_t i, const std::vector<std::int64_t>& position) {
-          const std::int64_t p = iota->map.start[0] + iota->map.step[0] * position.at(static_cast<std::size_t>(
-                                                                              std::max(iota->map.axis[0], 0)));
+          const std::int64_t p =
+              iota->map.start[0] +
+              iota->map.step[0] * position.at(static_cast<std::size_t>(std::max(iota->map.axis[0], 0)));
           values.span<T>()[static_cast<std::size_t>(i)] =
-              std::is_integral_v<T>
-                  ? static_cast<T>(iota->first_int + iota->delta_int * p)
-                  : static_cast<T>(iota->first_float + static_cast<double>(p) * iota->delta_float);
+              std::is_integral_v<T> ? static_cast<T>(iota->first_int + iota->delta_int * p)
+                                    : static_cast<T>(iota->first_float + static_cast<double>(p) * iota->delta_float);
         });
       });
       return values;
@@ -114,8 +114,8 @@ class Evaluator {
     whole.map = detail::identity_map(static_cast<int>(random.shape.size()));
     std::vector<DimChunks> dims;
     for (std::int64_t size : random.shape) dims.push_back(DimChunks(size, std::max<std::int64_t>(size, 1)));
-    const HostArray all =
-        Array(detail::make_expression(detail::Generated{whole}, {}, e.dtype, ChunkGrid(dims))).compute(client_, {false});
+    const HostArray all = Array(detail::make_expression(detail::Generated{whole}, {}, e.dtype, ChunkGrid(dims)))
+                              .compute(client_, {false});
     return gather(all, random.map, e.shape);
   }
 
