@@ -267,16 +267,16 @@ class Printer {
 
   std::string row(std::size_t axis, std::int64_t offset) const {
     const std::string indent(axis + 1, ' ');
-    std::string text = "[", line;
+    std::string text = "[";
     std::size_t used = axis + 1;
     bool first = true;
-    const std::size_t width = kLineWidth - (shape_.size() - axis - 1) - shape_.size();
+    const std::size_t width = kLineWidth - shape_.size();  // room for the closing brackets
     for_each_shown(axis, [&](std::int64_t i) {
       const std::string word = i < 0 ? "..." : format_(offset * shape_[axis] + i);
       if (first) {
         text += word;
         used += word.size();
-      } else if (used + 1 + word.size() > width + 1) {
+      } else if (used + 1 + word.size() > width) {
         text += "\n" + indent + word;
         used = indent.size() + word.size();
       } else {

@@ -51,13 +51,13 @@ void print_json(std::ostream& out, const Report& report) {
       {"peak_rss_bytes", report.peak_rss_bytes},
       {"workers", report.cluster_workers},
       {"threads", report.cluster_threads},
+      {"optimize", report.options.optimize},
   };
   if (outcome.elements > 0) {
     json["size"] = report.options.size;
     json["chunks"] = report.options.chunks;
     json["dtype"] = name_of(report.options.dtype);
     json["seed"] = report.options.seed;
-    json["optimize"] = report.options.optimize;
     json["elements"] = outcome.elements;
     json["elements_per_s"] = static_cast<double>(outcome.elements) / seconds;
     json["bytes_per_s"] = static_cast<double>(outcome.bytes) / seconds;

@@ -107,6 +107,7 @@ void SessionCore::attached(const msg::ClientAttached& message) {
   for (const auto& [sequence, change] : unacknowledged_) connection_->send(change);
   if (progress_interval_ != 0) connection_->send(msg::SubscribeProgress{progress_interval_});
   std::lock_guard lock(mutex_);
+  for (const auto& [request, reply] : replies_) connection_->send(msg::QueryStatus{request});
   phase_ = Phase::kAttached;
   changed_.notify_all();
 }
@@ -395,40 +396,37 @@ void SessionCore::forget(LayerNumber layer) {
 void SessionCore::flush_later() {
   if (phase_ == Phase::kClosed || std::exchange(flush_posted_, true)) return;
   loop_->post([weak = weak_from_this()] {
-    if (auto self = weak.lock()) self->flush_releases();
+    if (auto self = weak.lock()) self->flush_changes();
   });
 }
 
-void SessionCore::flush_releases() {
+// In this order: a cancelled result's handle may have been dropped since.
+void SessionCore::flush_changes() {
+  std::vector<msg::WantRange> cancelled;
   std::vector<msg::WantRange> released;
   std::vector<LayerNumber> forgotten;
   {
     std::lock_guard lock(mutex_);
     flush_posted_ = false;
+    for (const auto& table : std::exchange(cancelled_, {})) {
+      tell_listeners(*table, OutputTable::kEveryIndex);
+      cancelled.push_back({table->layer(), table->output(), 0, table->size()});
+    }
     released.swap(released_);
     forgotten.swap(forgotten_);
     if (phase_ == Phase::kClosed || phase_ == Phase::kLost) return;
   }
+  if (!cancelled.empty()) send_change(msg::CancelWants{0, std::move(cancelled)});
   if (!released.empty()) send_change(msg::ReleaseWants{0, std::move(released)});
   if (!forgotten.empty()) send_change(msg::ForgetLayers{0, std::move(forgotten)});
 }
 
 void SessionCore::cancel(const std::shared_ptr<OutputTable>& table) {
-  {
-    std::lock_guard lock(mutex_);
-    if (!table->end_pending(FutureStatus::kCancelled)) return;
-    changed_.notify_all();
-  }
-  loop_->post([weak = weak_from_this(), table] {
-    auto self = weak.lock();
-    if (!self) return;
-    {
-      std::lock_guard lock(self->mutex_);
-      self->tell_listeners(*table, OutputTable::kEveryIndex);
-      if (self->phase_ == Phase::kClosed || self->phase_ == Phase::kLost) return;
-    }
-    self->send_change(msg::CancelWants{0, {{table->layer(), table->output(), 0, table->size()}}});
-  });
+  std::lock_guard lock(mutex_);
+  if (!table->end_pending(FutureStatus::kCancelled)) return;
+  changed_.notify_all();
+  cancelled_.push_back(table);
+  flush_later();
 }
 
 void SessionCore::wait(const OutputTable& table, std::optional<std::chrono::nanoseconds> timeout) const {

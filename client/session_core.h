@@ -112,7 +112,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   void send(msg::Message message);  // now, if attached
   template <typename Change>
   std::uint64_t send_change(Change change);  // with its sequence number, repeated until acknowledged
-  void flush_releases();
+  void flush_changes();
   void change_table(LayerNumber layer, std::uint16_t output, std::uint32_t index,
                     const std::function<bool(OutputTable&)>& change);
   void tell_listeners(OutputTable& table, std::uint32_t index);  // mutex held
@@ -153,6 +153,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
     std::uint64_t wants = 0;
   };
   std::map<std::pair<LayerNumber, std::uint16_t>, Entry> tables_;
+  std::vector<std::shared_ptr<OutputTable>> cancelled_;
   std::vector<msg::WantRange> released_;
   std::vector<LayerNumber> forgotten_;
   bool flush_posted_ = false;

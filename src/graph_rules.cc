@@ -177,7 +177,7 @@ ConsumerTable::Positions ConsumerTable::Source::positions(std::uint32_t block) c
   }
 }
 
-bool ConsumerTable::select(std::uint32_t producer, std::array<Positions, kMaxNdim>& walked, std::size_t& count,
+bool ConsumerTable::select(std::uint32_t producer, std::array<Positions, kMaxTaskAxes>& walked, std::size_t& count,
                            std::uint32_t& base, Crossed& crossed) const {
   const auto block_along = [producer](const RuleDim& dim) { return producer / dim.block_stride % dim.blocks; };
   for (const RuleDim& dim : constants_) {
@@ -215,7 +215,7 @@ bool ConsumerTable::select(std::uint32_t producer, std::array<Positions, kMaxNdi
 std::uint64_t ConsumerTable::count(std::uint32_t producer) const {
   if (explicit_) return list_[producer].size();
   Crossed crossed;
-  std::array<Positions, kMaxNdim> walked;
+  std::array<Positions, kMaxTaskAxes> walked;
   std::size_t axes = 0;
   std::uint32_t base = 0;
   if (!select(producer, walked, axes, base, crossed)) return 0;

@@ -15,6 +15,9 @@
 
 namespace tegula {
 
+// A contraction's tasks have an axis for each dimension of both operands.
+inline constexpr int kMaxTaskAxes = 2 * kMaxNdim;
+
 // One dimension of a separable rule: which blocks a task reads along it.
 struct RuleDim {
   enum class Kind : std::uint8_t { kConstant, kSame, kFanIn, kAll, kPieces };
@@ -185,12 +188,12 @@ class ConsumerTable {
       return false;
     }
     Crossed crossed;
-    std::array<Positions, kMaxNdim> walked;
+    std::array<Positions, kMaxTaskAxes> walked;
     std::size_t count = 0;
     std::uint32_t base = 0;
     if (!select(producer, walked, count, base, crossed)) return false;
     if (count == 0) return visit(base);
-    std::array<std::uint32_t, kMaxNdim> at{};
+    std::array<std::uint32_t, kMaxTaskAxes> at{};
     const Positions& inner = walked[count - 1];
     for (;;) {
       std::uint32_t outer = base;
@@ -231,8 +234,8 @@ class ConsumerTable {
   };
 
   // What each axis allows, one-position axes summed into `base`. False: no consumer.
-  bool select(std::uint32_t producer, std::array<Positions, kMaxNdim>& walked, std::size_t& count, std::uint32_t& base,
-              Crossed& crossed) const;
+  bool select(std::uint32_t producer, std::array<Positions, kMaxTaskAxes>& walked, std::size_t& count,
+              std::uint32_t& base, Crossed& crossed) const;
   bool covers(const Axis& axis) const;
   bool compute_covers_all() const;
 

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "src/graph.h"
+#include "src/graph_rules.h"
 #include "src/shape.h"
 
 namespace tegula {
@@ -53,8 +54,8 @@ class Validator {
   }
 
   void check_grid() {
-    if (layer_.grid.size() > static_cast<std::size_t>(kMaxNdim)) {
-      fail(fmt::format("a task grid of {} dimensions, at most {}", layer_.grid.size(), kMaxNdim));
+    if (layer_.grid.size() > static_cast<std::size_t>(kMaxTaskAxes)) {
+      fail(fmt::format("a task grid of {} dimensions, at most {}", layer_.grid.size(), kMaxTaskAxes));
     }
     for (std::int64_t size : layer_.grid) {
       if (size < 1 || size > kMaxTasksPerLayer || (tasks_ *= size) > kMaxTasksPerLayer) {

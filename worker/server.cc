@@ -335,7 +335,7 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
 
   void stop(bool orderly) {
     if (ended) return;
-    if (orderly && registered) connection->send(msg::WorkerLeaving{"stopped"});
+    if (orderly && connection) connection->send(msg::WorkerLeaving{"stopped"});  // it may know us before we hear so
     end(WorkerExit::Kind::kStopped, "stopped");
   }
 

@@ -24,12 +24,20 @@ std::string read_all(const std::string& path) {
   return text.str();
 }
 
+Json run_one(const Json& program, const Client& client) {
+  try {
+    return run_program(program, client);
+  } catch (const Json::exception& error) {  // a part of the program is of another kind than the format says
+    throw ValueError(error.what());
+  }
+}
+
 // One line of JSON per program on standard output: what was written, or the error.
 bool run_all(const Json& programs, const Client& client, bool json_errors) {
   bool ok = true;
   for (const Json& program : programs) {
     try {
-      std::cout << run_program(program, client).dump() << std::endl;
+      std::cout << run_one(program, client).dump() << std::endl;
     } catch (const Error& error) {
       ok = false;
       const Json description = describe(error);

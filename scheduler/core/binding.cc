@@ -8,7 +8,9 @@
 namespace tegula::scheduler {
 namespace {
 
-constexpr std::size_t kMostHolders = 3;  // named per input: enough to find another when one is gone
+// Named per input: enough to find another when one is gone. A task with very many inputs gets one for each.
+constexpr std::size_t kMostHolders = 3;
+constexpr std::uint64_t kManyInputs = 1000;
 
 }  // namespace
 
@@ -108,6 +110,7 @@ void Core::list_holders(const Task& task, Worker& worker, std::vector<msg::Assig
   const LayerRecord& layer = layers_.at(layer_of(task.id));
   for (const LayerInput& input : layer.inputs) {
     const LayerRecord& producers = layers_.at(input.layer);
+    const std::size_t most = input.rule.view().count(index_of(task.id)) < kManyInputs ? kMostHolders : 1;
     std::unordered_set<std::uint32_t> listed;  // only for rules that repeat producers
     input.rule.view().for_each(index_of(task.id), [&](std::uint32_t producer) {
       const Task& source = tasks_[producers.slot(producer)];
@@ -117,7 +120,7 @@ void Core::list_holders(const Task& task, Worker& worker, std::vector<msg::Assig
       // Readers of one result begin at different holders of it.
       const auto replicas = output.replicas.span();
       const std::size_t first = static_cast<std::size_t>(task.attempt) % replicas.size();
-      for (std::size_t i = 0; i < std::min(replicas.size(), kMostHolders); ++i) {
+      for (std::size_t i = 0; i < std::min(replicas.size(), most); ++i) {
         const WorkerSlot peer = replicas[(first + i) % replicas.size()];
         introduce(worker, peer);
         holders.push_back({{source.id, input.output}, worker_at(peer).id});

@@ -169,7 +169,8 @@ struct Core {
   bool kernel_missing(const Kernel& kernel) const;
   void fail_missing_kernels();
   ErrorInfo kernel_error(const Kernel& kernel) const;
-  void free_on(WorkerSlot worker, ResultId result);
+  void free_on(WorkerSlot worker, ResultId result);  // sent at the end of settle()
+  void send_frees(Worker& worker);
 
   // ---- clients.cc, submit.cc ----
   void on_submit(Session& session, msg::Submit& message);

@@ -96,8 +96,7 @@ void Core::settle(Time time, std::vector<Action>& out) {
   resolve_doubts();
 
   for (WorkerSlot slot : with_frees_) {
-    if (!workers_[slot] || workers_[slot]->to_free.empty()) continue;
-    send(worker_at(slot), msg::FreeResults{std::exchange(workers_[slot]->to_free, {})});
+    if (workers_[slot]) send_frees(worker_at(slot));
   }
   with_frees_.clear();
   drop_unused_layers();
@@ -109,6 +108,16 @@ void Core::settle(Time time, std::vector<Action>& out) {
   to_acknowledge_.clear();
   counters_.slots_free = slots_ - counters_.processing;
   out_ = nullptr;
+}
+
+void Core::send_frees(Worker& worker) {
+  constexpr std::size_t kMost = 1u << 14;  // in one message: frames are limited
+  std::vector<ResultId> results = std::exchange(worker.to_free, {});
+  while (results.size() > kMost) {
+    send(worker, msg::FreeResults{{results.end() - kMost, results.end()}});
+    results.resize(results.size() - kMost);
+  }
+  if (!results.empty()) send(worker, msg::FreeResults{std::move(results)});
 }
 
 void Core::on(FromWorker& event) {

@@ -86,6 +86,13 @@ TEST(HostArray, LongArraysAreAbbreviatedAndWrapped) {
   for (std::int64_t i = 0; i < 30; ++i) row.span<std::int64_t>()[static_cast<std::size_t>(i)] = i;
   EXPECT_EQ(to_string(row),
             "[ 0  1  2  3  4  5  6  7  8  9 10 11 12 13 14 15 16 17 18 19 20 21 22 23\n 24 25 26 27 28 29]");
+  HostArray rows(DType::kInt64, {2, 30});
+  for (std::int64_t i = 0; i < 60; ++i) rows.span<std::int64_t>()[static_cast<std::size_t>(i)] = i + 90;
+  EXPECT_EQ(to_string(rows),
+            "[[ 90  91  92  93  94  95  96  97  98  99 100 101 102 103 104 105 106 107\n"
+            "  108 109 110 111 112 113 114 115 116 117 118 119]\n"
+            " [120 121 122 123 124 125 126 127 128 129 130 131 132 133 134 135 136 137\n"
+            "  138 139 140 141 142 143 144 145 146 147 148 149]]");
 }
 
 TEST(HostArray, NpyFilesRoundTrip) {

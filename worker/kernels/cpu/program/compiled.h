@@ -41,6 +41,7 @@ class CompiledProgram {
   const std::vector<Step>& steps() const { return steps_; }                // of a tile
   std::uint16_t result() const { return result_; }
   DType result_dtype() const { return registers_[result_].dtype; }
+  bool computes() const { return passes_ > 0; }  // and does not just yield a source
   // With few passes over a tile the processor waits for memory; with more, its own prefetching is ahead and ours is in the way.
   bool wants_prefetch() const { return passes_ <= 2; }
   int slots() const { return slots_; }

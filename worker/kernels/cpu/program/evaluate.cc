@@ -1,9 +1,11 @@
 #include "worker/kernels/cpu/program/evaluate.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 
+#include "src/chunk.h"
 #include "tegula/error.h"
 #include "worker/kernels/cpu/program/stream.h"
 #include "worker/kernels/cpu/program/strided_copy.h"
@@ -116,6 +118,23 @@ void Evaluator::compute_scalars() {
   }
 }
 
+bool Evaluator::reads_across(int inner_axis) const {
+  for (const Step& step : program_.steps()) {
+    if (step.loop != nullptr) continue;
+    const auto* input = std::get_if<InputSource>(&program_.program().sources[step.out]);
+    if (input == nullptr) continue;
+    const tegula_array& piece = task_.inputs[input->input].pieces[0];
+    std::int64_t inner = 0, outer = INT64_MAX;
+    for (std::size_t d = 0; d < input->axis.size(); ++d) {
+      if (piece.shape[d] == 1) continue;
+      const std::int64_t stride = std::abs(piece.strides[d]);
+      (input->axis[d] == inner_axis ? inner : outer) = input->axis[d] == inner_axis ? stride : std::min(outer, stride);
+    }
+    if (inner > outer) return true;
+  }
+  return false;
+}
+
 void Evaluator::set_box(std::span<const BoxAxis> axes) {
   for (const Step& step : program_.steps()) {
     if (step.loop == nullptr) bind_source(step.out, axes);
@@ -147,6 +166,17 @@ const std::byte* Evaluator::in_place(std::size_t source, const InputSource& inpu
   if (walk.inner_step().first != item_size(input.dtype) || !walk.in_one_run(begin, count)) return nullptr;
   const auto* data = static_cast<const std::byte*>(task_.inputs[input.input].pieces[0].data);
   return data + static_cast<std::int64_t>(walk.at(begin).first);
+}
+
+std::optional<Evaluator::StoredRows> Evaluator::stored_rows(std::int64_t width) const {
+  const std::uint16_t result = program_.result();
+  if (program_.computes() || program_.registers()[result].scalar) return std::nullopt;
+  const auto* input = std::get_if<InputSource>(&program_.program().sources[result]);
+  if (input == nullptr) return std::nullopt;
+  const auto stride = walks_[result].even_rows(width, item_size(input->dtype));
+  if (!stride) return std::nullopt;
+  const auto* data = static_cast<const std::byte*>(task_.inputs[input->input].pieces[0].data);
+  return StoredRows{data + static_cast<std::int64_t>(walks_[result].at(0).first), static_cast<std::int64_t>(*stride)};
 }
 
 void Evaluator::prefetch(std::int64_t begin, std::int64_t count) const {
@@ -181,6 +211,14 @@ void Evaluator::load_input(std::size_t source, std::int64_t begin, std::int64_t 
   const auto* data = static_cast<const std::byte*>(task_.inputs[input.input].pieces[0].data);
   const std::size_t size = item_size(input.dtype);
   const auto stride = static_cast<std::int64_t>(walks_[source].inner_step().first);
+  const auto area = stride == static_cast<std::int64_t>(size) ? std::nullopt : walks_[source].rectangle(begin, count);
+  if (area && static_cast<std::int64_t>(area->row_step.first) == static_cast<std::int64_t>(size)) {  // a piece of a transpose
+    const std::int64_t shape[] = {area->rows, area->columns};
+    const std::int64_t from[] = {static_cast<std::int64_t>(size), stride};
+    const std::int64_t strides[] = {area->columns * static_cast<std::int64_t>(size), static_cast<std::int64_t>(size)};
+    copy_strided(shape, size, data + static_cast<std::int64_t>(area->origin.first), from, to, strides);
+    return;
+  }
   walks_[source].for_each_run(begin, count, [&](LinearPair at, std::int64_t length, std::int64_t done) {
     gather_run(to + static_cast<std::size_t>(done) * size, data + static_cast<std::int64_t>(at.first), stride, length, size);
   });

@@ -1,6 +1,10 @@
 // "tegula.program": elementwise work, stored or reduced on the way (src/program.h).
 #include <algorithm>
+#include <cstring>
 #include <memory>
+#include <span>
+#include <string>
+#include <vector>
 
 #include "worker/kernels/cpu/guard.h"
 #include "worker/kernels/cpu/kernels.h"
@@ -14,6 +18,7 @@ namespace {
 constexpr std::int64_t kCancelInterval = 1 << 20;  // elements between two questions
 // Results from this size on are written past the caches: they would not stay there anyway.
 constexpr std::int64_t kStreamBytes = 8 << 20;
+constexpr std::int64_t kStrip = 16;  // columns: a tile of them is about as high, so that it uses up the lines it reads
 
 int prepare(const void* params, std::size_t size, void** prepared, tegula_context* context) {
   return prepare_as<CompiledProgram>(prepared, context, [&] { return CompiledProgram(decode_program(bytes_of(params, size))); });
@@ -50,12 +55,9 @@ int plan(const tegula_task* task, tegula_output_plan* outputs, std::size_t* scra
   });
 }
 
-// Computes the block into `out`. Returns false when the task was cancelled.
-bool store_block(const CompiledProgram& program, const BlockPlace& place, Evaluator& evaluator, std::byte* out, tegula_context* context) {
-  const std::int64_t total = element_count(place.shape);
-  if (total == 0) return true;
-  std::vector<BoxAxis> box;
-  for (std::size_t d = 0; d < place.shape.size(); ++d) box.push_back({static_cast<int>(d), 0, place.shape[d]});
+// Rows of the block, one after the other.
+bool store_rows(const CompiledProgram& program, std::span<const BoxAxis> box, std::int64_t total, Evaluator& evaluator, std::byte* out,
+                tegula_context* context) {
   evaluator.set_box(box);
   const std::size_t size = item_size(program.result_dtype());
   const bool stream = total >= kStreamBytes / static_cast<std::int64_t>(size);
@@ -73,6 +75,42 @@ bool store_block(const CompiledProgram& program, const BlockPlace& place, Evalua
   }
   if (stream) stream_fence();
   return finished;
+}
+
+// The block in strips of its last axis.
+bool store_strips(const CompiledProgram& program, std::span<BoxAxis> box, std::int64_t total, Evaluator& evaluator, std::byte* out,
+                  tegula_context* context) {
+  const std::size_t size = item_size(program.result_dtype());
+  BoxAxis& last = box.back();
+  const std::int64_t row_length = last.size, rows = total / row_length;
+  for (last.low = 0; last.low < row_length; last.low += kStrip) {
+    last.size = std::min(kStrip, row_length - last.low);
+    evaluator.set_box(box);
+    const std::int64_t rows_at_once = program.tile() / last.size;
+    for (std::int64_t row = 0; row < rows; row += rows_at_once) {
+      const std::int64_t count = std::min(rows_at_once, rows - row);
+      const auto* tile = static_cast<const std::byte*>(evaluator.evaluate(row * last.size, count * last.size, nullptr));
+      const std::size_t bytes = static_cast<std::size_t>(last.size) * size;
+      for (std::int64_t i = 0; i < count; ++i) {
+        const std::int64_t at = (row + i) * row_length + last.low;
+        std::memcpy(out + static_cast<std::size_t>(at) * size, tile + static_cast<std::size_t>(i) * bytes, bytes);
+      }
+    }
+    if (is_cancelled(context)) return false;
+  }
+  return true;
+}
+
+// Computes the block into `out`. Returns false when the task was cancelled.
+bool store_block(const CompiledProgram& program, const BlockPlace& place, Evaluator& evaluator, std::byte* out, tegula_context* context) {
+  const std::int64_t total = element_count(place.shape);
+  if (total == 0) return true;
+  std::vector<BoxAxis> box;
+  for (std::size_t d = 0; d < place.shape.size(); ++d) {
+    if (place.shape[d] > 1) box.push_back({static_cast<int>(d), 0, place.shape[d]});
+  }
+  if (box.size() > 1 && evaluator.reads_across(box.back().axis)) return store_strips(program, box, total, evaluator, out, context);
+  return store_rows(program, box, total, evaluator, out, context);
 }
 
 int run(const tegula_task* task, tegula_array* outputs, void* scratch, tegula_context* context) {

@@ -9,7 +9,7 @@
 namespace tegula::cpu {
 namespace {
 
-constexpr std::int64_t kStrip = 128;        // the lanes of so many doubles fill half of a first-level cache
+constexpr std::int64_t kStrip = 64;        // the lanes of so many doubles fill half of a first-level cache
 constexpr std::int64_t kMomentsStrip = 32;  // moments keep a tile of elements besides
 constexpr std::int64_t kShortRow = 32;      // rows this short cost more to begin and end than to read across
 constexpr std::int64_t kCancelInterval = 1 << 20;  // elements between two questions
@@ -22,8 +22,10 @@ const Reducer& reducer_for(const Reduction& reduction) {
   return *reducer;
 }
 
+}  // namespace
+
 // Asks now and then whether the task is still wanted.
-class CancelWatch {
+class BlockReduction::CancelWatch {
  public:
   explicit CancelWatch(tegula_context* context) : context_(context) {}
   bool cancelled(std::int64_t elements) {
@@ -37,8 +39,6 @@ class CancelWatch {
   tegula_context* context_;
   std::int64_t since_ = 0;
 };
-
-}  // namespace
 
 BlockReduction::BlockReduction(const CompiledProgram& program, const BlockPlace& place)
     : program_(program), reduction_(*program.program().reduction), reducer_(reducer_for(reduction_)), block_(place.shape) {
@@ -94,7 +94,7 @@ bool BlockReduction::run_rows(Evaluator& evaluator, std::byte* scratch, std::byt
     at += count;
     for (std::int64_t rest = count; rest > 0;) {
       const std::int64_t part = std::min(rest, left);
-      reducer_.push(scratch, x, part);
+      reducer_.push(scratch, x, part, static_cast<std::int64_t>(size));
       x += static_cast<std::size_t>(part) * size;
       rest -= part;
       left -= part;
@@ -104,6 +104,22 @@ bool BlockReduction::run_rows(Evaluator& evaluator, std::byte* scratch, std::byt
       left = length_;
     }
     if (watch.cancelled(count)) return false;
+  }
+  return true;
+}
+
+// All rows of the evaluator's space, `width` elements each.
+bool BlockReduction::push_columns(Evaluator& evaluator, std::byte* scratch, std::int64_t width, CancelWatch* watch) const {
+  if (const auto rows = evaluator.stored_rows(width)) {
+    reducer_.push(scratch, rows->first, length_, rows->stride);
+    return !watch->cancelled(length_ * width);
+  }
+  const std::int64_t rows = program_.tile() / width;
+  const auto row_bytes = width * static_cast<std::int64_t>(item_size(reduction_.dtype));
+  for (std::int64_t row = 0; row < length_; row += rows) {
+    const std::int64_t count = std::min(rows, length_ - row);
+    reducer_.push(scratch, evaluator.evaluate(row * width, count * width, nullptr), count, row_bytes);
+    if (watch->cancelled(count * width)) return false;
   }
   return true;
 }
@@ -143,12 +159,7 @@ bool BlockReduction::run_columns(Evaluator& evaluator, std::byte* scratch, std::
       }
       evaluator.set_box(box);
       reducer_.begin(scratch, width, length_);
-      const std::int64_t rows = program_.tile() / width;
-      for (std::int64_t row = 0; row < length_; row += rows) {
-        const std::int64_t count = std::min(rows, length_ - row);
-        reducer_.push(scratch, evaluator.evaluate(row * width, count * width, nullptr), count);
-        if (watch.cancelled(count * width)) return false;
-      }
+      if (!push_columns(evaluator, scratch, width, &watch)) return false;
       reducer_.finish(scratch, out + static_cast<std::size_t>((outer * cut_size + low) * inner) * size, outputs_);
     }
   }

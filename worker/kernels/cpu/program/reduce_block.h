@@ -21,6 +21,8 @@ class BlockReduction {
   bool run(Evaluator& evaluator, std::byte* scratch, void* out, tegula_context* context) const;
 
  private:
+  class CancelWatch;
+  bool push_columns(Evaluator& evaluator, std::byte* scratch, std::int64_t width, CancelWatch* watch) const;
   bool run_rows(Evaluator& evaluator, std::byte* scratch, std::byte* out, tegula_context* context) const;
   bool run_columns(Evaluator& evaluator, std::byte* scratch, std::byte* out, tegula_context* context) const;
 

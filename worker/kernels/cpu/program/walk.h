@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "src/shape.h"
@@ -43,6 +44,32 @@ class LinearWalk {
     if (ndim_ <= 1) return true;
     const std::int64_t inner = axes_[static_cast<std::size_t>(ndim_ - 1)].size;
     return begin % inner + count <= inner;
+  }
+  // The first function's step from row to row, when the space is rows of `width` elements along which it steps by `inner_step`.
+  std::optional<std::uint64_t> even_rows(std::int64_t width, std::uint64_t inner_step) const {
+    if (ndim_ == 0) return std::nullopt;
+    const Axis& inner = axes_[static_cast<std::size_t>(ndim_ - 1)];
+    if (ndim_ == 1) {
+      // One run, or rows of a single element.
+      if (inner.step.first == inner_step) return inner.step.first * static_cast<std::uint64_t>(width);
+      return width == 1 ? std::optional(inner.step.first) : std::nullopt;
+    }
+    if (ndim_ == 2 && inner.size == width && inner.step.first == inner_step) return axes_[0].step.first;
+    return std::nullopt;
+  }
+  // [begin, begin + count) as a rectangle of the two inner axes, when it is one.
+  struct Rectangle {
+    LinearPair origin;
+    std::int64_t rows, columns;
+    LinearPair row_step, column_step;
+  };
+  std::optional<Rectangle> rectangle(std::int64_t begin, std::int64_t count) const {
+    if (ndim_ < 2) return std::nullopt;
+    const Axis& outer = axes_[static_cast<std::size_t>(ndim_ - 2)];
+    const Axis& inner = axes_[static_cast<std::size_t>(ndim_ - 1)];
+    const bool whole_rows = begin % inner.size == 0 && count % inner.size == 0;
+    if (!whole_rows || begin / inner.size % outer.size + count / inner.size > outer.size) return std::nullopt;
+    return Rectangle{at(begin), count / inner.size, inner.size, outer.step, inner.step};
   }
   LinearPair at(std::int64_t position) const {
     LinearPair at = origin_;

@@ -114,7 +114,7 @@ int run(const tegula_task* task, tegula_array* outputs, void* scratch, tegula_co
         } else if (moments) {
           interleave_components(reinterpret_cast<const double*>(parts), count, reinterpret_cast<double*>(triples));
         }
-        prepared.combiner->push(scratch, moments ? triples : parts, 1);
+        prepared.combiner->push(scratch, moments ? triples : parts, 1, 0);
       }
       prepared.combiner->finish(scratch, static_cast<std::byte*>(outputs[0].data) + static_cast<std::size_t>(begin) * size, outputs_each);
     }

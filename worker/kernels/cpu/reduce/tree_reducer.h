@@ -27,10 +27,18 @@ void join(T* __restrict lanes, const T* __restrict x, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) lanes[i] = Op::combine(lanes[i], x[i]);
 }
 
-// Rows of `width` elements, of which the first joins lane `first`. A row and its lane lie alike, so rows up to the last lane are one run.
+template <typename T>
+const T* next_row(const T* x, std::int64_t row_stride) {
+  return reinterpret_cast<const T*>(reinterpret_cast<const std::byte*>(x) + row_stride);
+}
+
+inline constexpr std::int64_t kRowsAhead = 8;
+
+// Rows of `width` elements, `row_stride` bytes apart, of which the first joins lane `first`.
 template <typename Op, typename T>
-void join_rows(T* lanes, std::int64_t width, std::int64_t first, const T* x, std::int64_t rows) {
-  if (width == 1 && rows >= kLanes) {
+void join_rows(T* lanes, std::int64_t width, std::int64_t first, const T* x, std::int64_t rows, std::int64_t row_stride) {
+  const bool dense = row_stride == width * static_cast<std::int64_t>(sizeof(T));
+  if (dense && width == 1 && rows >= kLanes) {
     const std::int64_t head = (kLanes - first) % kLanes;
     join<Op>(lanes + first, x, head);
     const std::int64_t groups = (rows - head) / kLanes;
@@ -38,12 +46,18 @@ void join_rows(T* lanes, std::int64_t width, std::int64_t first, const T* x, std
     join<Op>(lanes, x + head + groups * kLanes, (rows - head) % kLanes);
     return;
   }
+  // Where a row and its lane lie alike, the rows up to the last lane are one run.
+  const std::int64_t most = dense ? kLanes : 1;
   while (rows > 0) {
-    const std::int64_t count = std::min(rows, kLanes - first);
+    const std::int64_t count = std::min({rows, kLanes - first, most});
+    if (!dense) {  // short runs far apart: the processor doesn't see them coming
+      const auto* ahead = reinterpret_cast<const std::byte*>(x) + kRowsAhead * row_stride;
+      for (std::int64_t i = 0; i < width * static_cast<std::int64_t>(sizeof(T)); i += 64) __builtin_prefetch(ahead + i);
+    }
     join<Op>(lanes + first * width, x, count * width);
-    x += count * width;
+    x = next_row(x, count * row_stride);
     rows -= count;
-    first = 0;
+    first = (first + count) % kLanes;
   }
 }
 
@@ -112,13 +126,13 @@ struct TreeReducer {
     state->counter.begin(reinterpret_cast<T*>(bytes + round_up_64(static_cast<std::size_t>(width * kLanes) * sizeof(T))), width);
     clear_lanes(*state);
   }
-  static void push(void* memory, const void* elements, std::int64_t rows) {
+  static void push(void* memory, const void* elements, std::int64_t rows, std::int64_t row_stride) {
     State& state = *static_cast<State*>(memory);
     const auto* x = static_cast<const T*>(elements);
     while (rows > 0) {
       const std::int64_t count = std::min(rows, kTile - state.in_tile);
-      join_rows<Op>(state.lanes, state.width, state.in_tile % kLanes, x, count);
-      x += count * state.width;
+      join_rows<Op>(state.lanes, state.width, state.in_tile % kLanes, x, count, row_stride);
+      x = next_row(x, count * row_stride);
       rows -= count;
       state.in_tile += count;
       if (state.in_tile == kTile) close_tile(state);
