@@ -26,7 +26,8 @@ inline std::uint64_t words_of_bytes(std::uint64_t bytes) { return (bytes + 7) / 
 inline std::uint64_t words_of(const std::string& text) { return words_of_bytes(text.size() + 1); }
 std::uint64_t words_of(const std::vector<std::string>& texts);
 template <typename T>
-requires std::is_arithmetic_v<T> || std::is_enum_v<T> std::uint64_t words_of(const std::vector<T>& numbers) {
+  requires std::is_arithmetic_v<T> || std::is_enum_v<T>
+std::uint64_t words_of(const std::vector<T>& numbers) {
   return words_of_bytes(numbers.size() * sizeof(T));
 }
 template <typename Struct>

@@ -114,8 +114,7 @@ void transpose_square(const std::byte* from, std::int64_t from_stride, std::byte
         next[2 * i] = __builtin_shufflevector(a, b, (I / 2 + I % 2 * kCount)...);
         next[2 * i + 1] = __builtin_shufflevector(a, b, (kCount / 2 + I / 2 + I % 2 * kCount)...);
       }
-    }
-    (std::make_index_sequence<kCount>());
+    }(std::make_index_sequence<kCount>());
     std::memcpy(rows, next, sizeof(rows));
   }
   for (std::size_t i = 0; i < kCount; ++i) {

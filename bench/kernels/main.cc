@@ -1,12 +1,11 @@
-// What an element costs in the kernels, beside hand-written loops over the same memory. One thread; nanoseconds of processor time per element,
-// the least of several runs.
+// What an element costs in the kernels, beside hand-written loops over the same memory. One thread; nanoseconds of
+// processor time per element, the least of several runs.
 //
 //   kernel_bench [LEVEL]     (portable, v3, v4; the best by default; TEGULA_KERNELS__PATH says where the libraries are)
-#include <ctime>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <ctime>
 #include <functional>
 
 #include "tests/kernels/harness.h"
@@ -65,9 +64,12 @@ void bench_random(const Library& library) {
     Distribution distribution;
     DType dtype;
     std::int64_t step;
-  } cases[] = {{"normal float64", Distribution::kNormal, DType::kFloat64, 1},    {"normal float64, every 2nd", Distribution::kNormal, DType::kFloat64, 2},
-               {"normal float64, every 3rd", Distribution::kNormal, DType::kFloat64, 3}, {"normal float32", Distribution::kNormal, DType::kFloat32, 1},
-               {"uniform float64", Distribution::kUniform, DType::kFloat64, 1},  {"uniform float32", Distribution::kUniform, DType::kFloat32, 1},
+  } cases[] = {{"normal float64", Distribution::kNormal, DType::kFloat64, 1},
+               {"normal float64, every 2nd", Distribution::kNormal, DType::kFloat64, 2},
+               {"normal float64, every 3rd", Distribution::kNormal, DType::kFloat64, 3},
+               {"normal float32", Distribution::kNormal, DType::kFloat32, 1},
+               {"uniform float64", Distribution::kUniform, DType::kFloat64, 1},
+               {"uniform float32", Distribution::kUniform, DType::kFloat32, 1},
                {"integers below 1000, int64", Distribution::kIntegers, DType::kInt64, 1}};
   for (const auto& c : cases) {
     Program program;
@@ -99,9 +101,11 @@ void bench_chain(const Library& library, std::int64_t n, const char* name) {
   const TestArray a = ramp({n}), b = ramp({n});
   const DType f64 = DType::kFloat64;
   Program program;
-  program.sources = {input_source(0, f64, 1), input_source(1, f64, 1), constant(1.5), constant(2.5), constant(0.25), constant(3.0)};
-  program.code = {instruction(Op::kMultiply, f64, 0, 2), instruction(Op::kAdd, f64, 6, 1),      instruction(Op::kMultiply, f64, 7, 0),
-                  instruction(Op::kSubtract, f64, 8, 3), instruction(Op::kMultiply, f64, 9, 1), instruction(Op::kAdd, f64, 10, 4),
+  program.sources = {input_source(0, f64, 1), input_source(1, f64, 1), constant(1.5),
+                     constant(2.5),           constant(0.25),          constant(3.0)};
+  program.code = {instruction(Op::kMultiply, f64, 0, 2), instruction(Op::kAdd, f64, 6, 1),
+                  instruction(Op::kMultiply, f64, 7, 0), instruction(Op::kSubtract, f64, 8, 3),
+                  instruction(Op::kMultiply, f64, 9, 1), instruction(Op::kAdd, f64, 10, 4),
                   instruction(Op::kAdd, f64, 0, 5),      instruction(Op::kDivide, f64, 11, 12)};
   program.result = 13;
   program.chunks = one_chunk({n});
@@ -140,8 +144,8 @@ void bench_mixed(const Library& library, std::int64_t n, const char* name) {
   for (std::int64_t i = 0; i < n; ++i) values[i] = static_cast<float>(i % 100);
   Program program;
   program.sources = {input_source(0, DType::kFloat32, 1), constant(1.0), constant(2.5)};
-  program.code = {cast(DType::kFloat32, DType::kFloat64, 0), instruction(Op::kAdd, DType::kFloat64, 3, 1), instruction(Op::kMultiply, DType::kFloat64, 4, 2),
-                  cast(DType::kFloat64, DType::kFloat32, 5)};
+  program.code = {cast(DType::kFloat32, DType::kFloat64, 0), instruction(Op::kAdd, DType::kFloat64, 3, 1),
+                  instruction(Op::kMultiply, DType::kFloat64, 4, 2), cast(DType::kFloat64, DType::kFloat32, 5)};
   program.result = 6;
   program.chunks = one_chunk({n});
   const double kernel = time_program(library, program, {a});
@@ -169,9 +173,12 @@ void bench_reductions(const Library& library) {
     const char* name;
     ReduceOp op;
     std::vector<bool> axes;
-  } cases[] = {{"sum of a stored chunk", ReduceOp::kSum, {true, true}},      {"sum over axis 0", ReduceOp::kSum, {true, false}},
-               {"sum over axis 1", ReduceOp::kSum, {false, true}},           {"max of a stored chunk", ReduceOp::kMax, {true, true}},
-               {"moments of a stored chunk", ReduceOp::kMoments, {true, true}}, {"moments over axis 0", ReduceOp::kMoments, {true, false}}};
+  } cases[] = {{"sum of a stored chunk", ReduceOp::kSum, {true, true}},
+               {"sum over axis 0", ReduceOp::kSum, {true, false}},
+               {"sum over axis 1", ReduceOp::kSum, {false, true}},
+               {"max of a stored chunk", ReduceOp::kMax, {true, true}},
+               {"moments of a stored chunk", ReduceOp::kMoments, {true, true}},
+               {"moments over axis 0", ReduceOp::kMoments, {true, false}}};
   for (const auto& c : cases) {
     Program program;
     program.sources = {input_source(0, DType::kFloat64, 2)};

@@ -36,7 +36,10 @@ class Filler {
 
   void fill(bool& value) { value = below(2) == 1; }
   template <typename T>
-  requires(std::is_integral_v<T> || std::is_enum_v<T>) void fill(T& value) { value = static_cast<T>(number()); }
+    requires(std::is_integral_v<T> || std::is_enum_v<T>)
+  void fill(T& value) {
+    value = static_cast<T>(number());
+  }
   void fill(std::byte& value) { value = static_cast<std::byte>(random_()); }
   void fill(ErrorCode& value) { value = static_cast<ErrorCode>(below(21)); }
   void fill(DType& value) { value = static_cast<DType>(below(kDTypeCount)); }
@@ -130,8 +133,10 @@ class Filler {
     if (item.status == msg::FetchStatus::kOk) fill(item.chunk);
   }
   template <typename T>
-  requires requires(T& value) { fields(value); }
-  void fill(T& value) { fill_fields(value); }
+    requires requires(T& value) { fields(value); }
+  void fill(T& value) {
+    fill_fields(value);
+  }
 
  private:
   template <typename T>
@@ -158,9 +163,15 @@ msg::Message make_message(Filler& filler, std::size_t which, std::index_sequence
 class Writer {
  public:
   template <typename T>
-  requires(std::is_integral_v<T>) void put(T value) { text += std::to_string(value) + " "; }
+    requires(std::is_integral_v<T>)
+  void put(T value) {
+    text += std::to_string(value) + " ";
+  }
   template <typename T>
-  requires(std::is_enum_v<T>) void put(T value) { put(static_cast<std::underlying_type_t<T>>(value)); }
+    requires(std::is_enum_v<T>)
+  void put(T value) {
+    put(static_cast<std::underlying_type_t<T>>(value));
+  }
   void put(const std::string& value) { text += "'" + value + "' "; }
   template <typename T>
   void put(const std::vector<T>& values) {
@@ -197,7 +208,7 @@ class Writer {
     if (item.status == msg::FetchStatus::kOk) put(item.chunk);
   }
   template <typename T>
-  requires requires(const T& value) { fields(value); }
+    requires requires(const T& value) { fields(value); }
   void put(const T& value) {
     text += "{";
     std::apply([this](const auto&... field) { (put(field), ...); }, fields(value));

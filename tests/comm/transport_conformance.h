@@ -209,9 +209,7 @@ TEST_P(TransportConformance, CloseInAHandlerEndsDelivery) {
   listen();
   auto [near, far] = world.connected();
   ASSERT_NE(far, nullptr);
-  far->on_loop([end = far] {
-    end->on_batch = [end](std::vector<msg::Message>&) { end->connection().close(); };
-  });
+  far->on_loop([end = far] { end->on_batch = [end](std::vector<msg::Message>&) { end->connection().close(); }; });
   near->send(numbered(0));
   near->send(numbered(1));
   near->send(numbered(2));

@@ -13,10 +13,14 @@ SPECIAL_FLOATS = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 3.7, -2.5, 1e-3, 1e3, float("n
 
 
 class Value:
-    def __init__(self, array, exact, known=True):
+    def __init__(self, array, tolerance="exact", known=True):
         self.array = array
-        self.exact = exact
+        self.tolerance = tolerance  # as compare.difference has it
         self.known = known  # False: NumPy raised; so must Tegula
+
+    @property
+    def exact(self):
+        return self.tolerance == "exact"
 
 
 def random_chunks(rng, shape):
@@ -51,13 +55,18 @@ def random_array(rng, dtype, shape):
 
 
 def random_scalar(rng, array):
+    """A Python number (weak), or now and then a NumPy one, which promotes like an array of its dtype."""
     kind = array.dtype.kind
     choices = ["int", "float"] if kind != "c" else ["int", "float", "complex"]
     how = rng.choice(choices)
     if how == "int":
-        return rng.randint(0, 5) if kind in "bu" else rng.randint(-5, 5)
+        value = rng.randint(0, 5) if kind in "bu" else rng.randint(-5, 5)
+        if rng.random() < 0.2:
+            return np.dtype(rng.choice(ops.SIGNED if value < 0 else ops.INTEGERS)).type(value)
+        return value
     if how == "float":
-        return rng.choice([0.5, -1.25, 2.0, 0.0, float("nan"), float("inf")])
+        value = rng.choice([0.5, -1.25, 2.0, 0.0, float("nan"), float("inf")])
+        return np.dtype(rng.choice(ops.FLOATS)).type(value) if rng.random() < 0.2 else value
     return complex(rng.choice([0.5, -1.0]), rng.choice([2.0, -0.25]))
 
 
@@ -69,6 +78,8 @@ def encode(item):
         return {"newaxis": True}
     if item is Ellipsis:
         return {"ellipsis": True}
+    if isinstance(item, np.generic):
+        return {"scalar": encode(item.item()), "dtype": item.dtype.name}
     if isinstance(item, complex):
         return {"complex": [repr(item.real), repr(item.imag)]}
     if isinstance(item, float):
@@ -76,41 +87,66 @@ def encode(item):
     return item
 
 
+def random_creation(rng, shape):
+    """An array that both make by themselves: (op, args, kwargs)."""
+    op = rng.choice(["zeros", "ones", "full", "arange", "linspace", "eye"])
+    dtype = {"dtype": rng.choice(ops.ALL)} if rng.random() < 0.6 else {}
+    if op in ("zeros", "ones"):
+        return op, [list(shape)], dtype
+    if op == "full":
+        value = rng.choice([True, 7, 0, 2.5, 1 + 2j]) if not dtype else rng.choice([0, 1, 5])
+        return op, [list(shape), value], dtype
+    if op == "arange":  # steps that floats hold exactly
+        start, step = rng.randint(-5, 5), rng.choice([1, 2, 3, -1, -2, 0.25, -0.5])
+        dtype = {"dtype": rng.choice(ops.FLOATS + (("int64", "int32") if isinstance(step, int) else ()))} if dtype else {}
+        return op, [start, start + step * rng.randint(-1, 12), step], dtype
+    if op == "linspace":
+        kwargs = {"endpoint": rng.random() < 0.7, **({"dtype": rng.choice(ops.FLOATS)} if dtype else {})}
+        return op, [rng.uniform(-5, 5), rng.uniform(-5, 5), rng.randint(0, 12)], kwargs
+    return op, [rng.randint(0, 6), rng.randint(0, 6), rng.randint(-4, 4)], dtype
+
+
 class Program:
-    """Steps over named values. A step is (out, op, args, kwargs, extra kwargs for Tegula); array arguments are ("var", name)."""
+    """Steps over named values. A step is (out, op, args, kwargs); array arguments are ("var", name)."""
 
     def __init__(self, folder):
         self.folder = folder
-        self.inputs = {}   # name -> (path, chunks)
+        self.inputs = {}   # name -> its JSON
         self.steps = []
         self.outputs = []
         self.values = {}
         self.optimize = True
 
-    def add_input(self, name, array, chunks, exact=True):
+    def add_input(self, name, array, chunks):
         path = os.path.join(self.folder, f"{name}.npy")
         np.save(path, array)
-        self.inputs[name] = (path, chunks)
-        self.values[name] = Value(np.load(path), exact)
+        self.inputs[name] = {"npy": path, "chunks": chunks}
+        self.values[name] = Value(np.load(path))
+
+    def add_creation(self, name, op, args, kwargs, rng):
+        array = ops.call(op, args, kwargs)
+        chunks = random_chunks(rng, array.shape)
+        self.inputs[name] = {"op": op, "args": [encode(a) for a in args], "kwargs": {**kwargs, "chunks": chunks}}
+        self.values[name] = Value(array, "derived" if op == "linspace" else "exact")
 
     def evaluate(self, step):
         out, op, args, kwargs = step
-        if any(not self.values[a[1]].known for a in args if isinstance(a, tuple)):
-            return Value(None, True, known=False)
+        values = [self.values[a[1]] for a in args if isinstance(a, tuple)]
+        if any(not value.known for value in values):
+            return Value(None, known=False)
         plain = [self.values[a[1]].array if isinstance(a, tuple) else a for a in args]
         try:
             result = np.asarray(ops.call(op, plain, kwargs))
         except (TypeError, ValueError, IndexError, OverflowError):
-            return Value(None, True, known=False)
-        exact = all(self.values[a[1]].exact for a in args if isinstance(a, tuple)) and ops.result_is_exact(op, plain, result)
-        return Value(result, exact)
+            return Value(None, known=False)
+        return Value(result, ops.tolerance(op, plain, result) if all(value.exact for value in values) else "derived")
 
     def json(self, output_folder):
         steps = []
         for out, op, args, kwargs in self.steps:
             steps.append({"out": out, "op": op, "args": [a[1] if isinstance(a, tuple) else encode(a) for a in args], "kwargs": kwargs})
         return {
-            "inputs": {name: {"npy": path, "chunks": chunks} for name, (path, chunks) in self.inputs.items()},
+            "inputs": self.inputs,
             "steps": steps,
             "outputs": {name: os.path.join(output_folder, f"out_{name}.npy") for name in self.outputs},
             "optimize": self.optimize,
@@ -188,16 +224,22 @@ def random_step(rng, program, out):
         return (out, "getitem", [var] + random_index(rng, array.shape), {})
     if kind == "reduce":
         op = rng.choice(ops.REDUCTIONS)
-        if array.dtype.kind == "c" and op in ("var", "std", "prod", "mean"):
+        if array.dtype.kind == "c" and op in ("var", "std", "prod"):
             return None
-        if op in ("any", "all") and (array.dtype.kind == "c" or not value.exact):
+        if op in ("any", "all") and not value.exact:
             return None
         kwargs = {"keepdims": rng.random() < 0.5}
         if array.ndim and rng.random() < 0.7:
             axes = rng.sample(range(array.ndim), rng.randint(1, array.ndim))
             kwargs["axis"] = tuple(a - array.ndim if rng.random() < 0.3 else a for a in axes)
-        if op in ("mean", "var", "std") and array.size == 0:
+        if op in ("min", "max") and reduces_nothing_to_nothing(array.shape, kwargs.get("axis")):
             return None
+        if op in ("var", "std") and rng.random() < 0.4:
+            kwargs["ddof"] = rng.choice([1, 2])
+        if op in ("sum", "prod", "mean") and rng.random() < 0.2:
+            kwargs["dtype"] = {"b": "int64", "i": "float64", "u": "float64", "f": "float64", "c": "complex128"}[array.dtype.kind]
+            if op == "mean" and array.dtype.kind == "b":
+                kwargs["dtype"] = "float32"
         return (out, op, [var], kwargs)
     if kind == "astype":
         target = rng.choice(ops.ALL)
@@ -215,8 +257,17 @@ def random_step(rng, program, out):
     conditions = [n for n, v in program.values.items() if v.known and v.array.dtype == bool and compatible(v.array.shape, array.shape)]
     if not conditions:
         return None
-    other = random_scalar(rng, array)
-    return (out, "where", [("var", rng.choice(conditions)), var, other], {})
+    condition = ("var", rng.choice(conditions))
+    if rng.random() < 0.5:
+        other = random_scalar(rng, array)
+        return (out, "where", [condition, var, other] if rng.random() < 0.7 else [condition, other, var], {})
+    others = [n for n, v in program.values.items() if v.known and compatible(v.array.shape, array.shape)]
+    return (out, "where", [condition, var, ("var", rng.choice(others))], {})
+
+
+def reduces_nothing_to_nothing(shape, axis):
+    axes = range(len(shape)) if axis is None else [a % len(shape) for a in axis]
+    return any(shape[a] == 0 for a in axes) and any(size == 0 for a, size in enumerate(shape) if a not in axes)
 
 
 def compatible(a, b):
@@ -256,6 +307,9 @@ def random_program(seed, folder):
     base = random_shape(rng)
     for i in range(rng.randint(1, 3)):
         shape = base if rng.random() < 0.5 else broadcastable(rng, base)
+        if rng.random() < 0.25:
+            program.add_creation(f"in{i}", *random_creation(rng, shape), rng)
+            continue
         array = random_array(rng, rng.choice(ops.ALL), shape)
         if array.ndim == 2 and rng.random() < 0.2:
             array = np.asfortranarray(array)

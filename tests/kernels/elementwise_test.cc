@@ -1,4 +1,5 @@
-// Every operation on every dtype that takes it, against the reference, element by element, with tiles and single elements as operands.
+// Every operation on every dtype that takes it, against the reference, element by element, with tiles and single
+// elements as operands.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -11,8 +12,9 @@
 namespace tegula::test {
 namespace {
 
-constexpr DType kAllDTypes[] = {DType::kBool,   DType::kInt8,   DType::kInt16,   DType::kInt32,   DType::kInt64,     DType::kUInt8,     DType::kUInt16,
-                                DType::kUInt32, DType::kUInt64, DType::kFloat32, DType::kFloat64, DType::kComplex64, DType::kComplex128};
+constexpr DType kAllDTypes[] = {DType::kBool,    DType::kInt8,      DType::kInt16,     DType::kInt32,  DType::kInt64,
+                                DType::kUInt8,   DType::kUInt16,    DType::kUInt32,    DType::kUInt64, DType::kFloat32,
+                                DType::kFloat64, DType::kComplex64, DType::kComplex128};
 
 std::vector<Op> all_ops() {
   std::vector<Op> ops;
@@ -38,7 +40,21 @@ bool takes(Op op, DType dtype) {
 template <typename T>
 std::vector<T> integer_values() {
   using L = std::numeric_limits<T>;
-  std::vector<T> values = {0, 1, 2, 3, 5, 7, 8, 31, 63, 64, 100, L::max(), L::min(), static_cast<T>(L::max() - 1), static_cast<T>(L::max() / 2)};
+  std::vector<T> values = {0,
+                           1,
+                           2,
+                           3,
+                           5,
+                           7,
+                           8,
+                           31,
+                           63,
+                           64,
+                           100,
+                           L::max(),
+                           L::min(),
+                           static_cast<T>(L::max() - 1),
+                           static_cast<T>(L::max() / 2)};
   if constexpr (std::is_signed_v<T>) {
     for (const int value : {-1, -2, -3, -7, -100}) values.push_back(static_cast<T>(value));
     values.push_back(static_cast<T>(L::min() + 1));
@@ -52,14 +68,18 @@ std::vector<T> integer_values() {
 template <typename T>
 std::vector<T> float_values(bool wild) {
   using L = std::numeric_limits<T>;
-  std::vector<T> values = {0, T(-0.0), 1, -1, T(0.5), T(-0.5), 2, -2, 3, T(2.5), T(-2.5), T(0.1), T(-0.9), T(1e-5), 10, -17, T(1.0000001), T(20.25), T(-1e-3), 88, -100};
+  std::vector<T> values = {0,      T(-0.0), 1,       -1, T(0.5), T(-0.5),      2,        -2,       3,  T(2.5), T(-2.5),
+                           T(0.1), T(-0.9), T(1e-5), 10, -17,    T(1.0000001), T(20.25), T(-1e-3), 88, -100};
   if (wild) {
-    values.insert(values.end(), {L::infinity(), -L::infinity(), L::quiet_NaN(), L::max(), -L::max(), L::min(), L::denorm_min(), -L::denorm_min(), L::epsilon(),
-                                 T(255), T(256), T(-129), T(2147483648.0), T(-2147483649.0), T(9.2233720368547758e18), T(1.8446744073709552e19)});
+    values.insert(values.end(),
+                  {L::infinity(), -L::infinity(), L::quiet_NaN(), L::max(), -L::max(), L::min(), L::denorm_min(),
+                   -L::denorm_min(), L::epsilon(), T(255), T(256), T(-129), T(2147483648.0), T(-2147483649.0),
+                   T(9.2233720368547758e18), T(1.8446744073709552e19)});
   }
   std::mt19937_64 random(2);
   while (values.size() < 60) {
-    values.push_back(static_cast<T>(std::ldexp(static_cast<double>(random() % 2000000) / 1e6 - 1, static_cast<int>(random() % 12) - 4)));
+    values.push_back(static_cast<T>(
+        std::ldexp(static_cast<double>(random() % 2000000) / 1e6 - 1, static_cast<int>(random() % 12) - 4)));
   }
   return values;
 }
@@ -77,19 +97,32 @@ TestArray sample(DType dtype, bool wild) {
     return array_of(values);
   };
   switch (dtype) {
-    case DType::kBool: return array_of(std::vector<bool>{true, false});
-    case DType::kInt8: return array_of(integer_values<std::int8_t>());
-    case DType::kInt16: return array_of(integer_values<std::int16_t>());
-    case DType::kInt32: return array_of(integer_values<std::int32_t>());
-    case DType::kInt64: return array_of(integer_values<std::int64_t>());
-    case DType::kUInt8: return array_of(integer_values<std::uint8_t>());
-    case DType::kUInt16: return array_of(integer_values<std::uint16_t>());
-    case DType::kUInt32: return array_of(integer_values<std::uint32_t>());
-    case DType::kUInt64: return array_of(integer_values<std::uint64_t>());
-    case DType::kFloat32: return array_of(float_values<float>(wild));
-    case DType::kFloat64: return array_of(float_values<double>(wild));
-    case DType::kComplex64: return complex(float{});
-    case DType::kComplex128: return complex(double{});
+    case DType::kBool:
+      return array_of(std::vector<bool>{true, false});
+    case DType::kInt8:
+      return array_of(integer_values<std::int8_t>());
+    case DType::kInt16:
+      return array_of(integer_values<std::int16_t>());
+    case DType::kInt32:
+      return array_of(integer_values<std::int32_t>());
+    case DType::kInt64:
+      return array_of(integer_values<std::int64_t>());
+    case DType::kUInt8:
+      return array_of(integer_values<std::uint8_t>());
+    case DType::kUInt16:
+      return array_of(integer_values<std::uint16_t>());
+    case DType::kUInt32:
+      return array_of(integer_values<std::uint32_t>());
+    case DType::kUInt64:
+      return array_of(integer_values<std::uint64_t>());
+    case DType::kFloat32:
+      return array_of(float_values<float>(wild));
+    case DType::kFloat64:
+      return array_of(float_values<double>(wild));
+    case DType::kComplex64:
+      return complex(float{});
+    case DType::kComplex128:
+      return complex(double{});
   }
   throw std::runtime_error("no such dtype");
 }
@@ -119,15 +152,18 @@ Operands operands_of(Op op, DType type, bool wild) {
 Program one_operation(Op op, DType type, DType to, const std::vector<TestArray>& inputs, const Shape& shape) {
   Program program;
   std::uint16_t next = 0;
-  for (const TestArray& input : inputs) program.sources.push_back(input_source(next++, input.dtype, static_cast<int>(shape.size())));
-  Instruction i = op == Op::kCast ? cast(type, to, 0) : instruction(op, type, 0, inputs.size() > 1 ? 1 : 0, inputs.size() > 2 ? 2 : 0);
+  for (const TestArray& input : inputs)
+    program.sources.push_back(input_source(next++, input.dtype, static_cast<int>(shape.size())));
+  Instruction i = op == Op::kCast ? cast(type, to, 0)
+                                  : instruction(op, type, 0, inputs.size() > 1 ? 1 : 0, inputs.size() > 2 ? 2 : 0);
   program.code = {i};
   program.result = next;
   program.chunks = one_chunk(shape);
   return program;
 }
 
-void compare(const TestArray& got, const Program& program, const std::vector<TestArray>& inputs, double ulps, const std::string& what) {
+void compare(const TestArray& got, const Program& program, const std::vector<TestArray>& inputs, double ulps,
+             const std::string& what) {
   int reported = 0;
   for (std::int64_t i = 0; i < got.size() && reported < 5; ++i) {
     std::array<Value, 3> args;
@@ -154,10 +190,12 @@ TEST_P(EachDType, OperationsAgreeWithTheReference) {
   for (const Library& library : Library::all()) {
     for (const Op op : all_ops()) {
       if (op == Op::kCast || !takes(op, type)) continue;
-      const bool wild = compare_wild(op, type) || (kind_of(type) == DTypeKind::kComplex && complex_is_exact(op)) || kind_of(type) <= DTypeKind::kSigned;
+      const bool wild = compare_wild(op, type) || (kind_of(type) == DTypeKind::kComplex && complex_is_exact(op)) ||
+                        kind_of(type) <= DTypeKind::kSigned;
       const Operands operands = operands_of(op, type, wild);
       const Program program = one_operation(op, type, type, operands.arrays, operands.shape);
-      const std::string what = std::string(name_of(op)) + " of " + std::string(name_of(type)) + " on " + library.level();
+      const std::string what =
+          std::string(name_of(op)) + " of " + std::string(name_of(type)) + " on " + library.level();
       compare(run_program(library, program, operands.arrays), program, operands.arrays, promised_ulps(op, type), what);
     }
   }
@@ -172,7 +210,8 @@ TEST_P(EachDType, ScalarOperandsGiveTheSameBits) {
     for (const Op op : all_ops()) {
       if (arity(op) != 2 || !takes(op, type)) continue;
       const Operands operands = operands_of(op, type, true);
-      const TestArray expected = run_program(library, one_operation(op, type, type, operands.arrays, operands.shape), operands.arrays);
+      const TestArray expected =
+          run_program(library, one_operation(op, type, type, operands.arrays, operands.shape), operands.arrays);
       for (std::int64_t k = 0; k < n; k += 5) {
         for (const bool first : {true, false}) {
           if (op == Op::kPower && !first) continue;  // powers of 2 take another way
@@ -184,7 +223,8 @@ TEST_P(EachDType, ScalarOperandsGiveTheSameBits) {
           const TestArray got = run_program(library, program, {values});
           for (std::int64_t i = 0; i < n; ++i) {
             const std::int64_t at = first ? k * n + i : i * n + k;
-            const std::string wrong = difference(Value::at(got.dtype, got.at(i)), Value::at(expected.dtype, expected.at(at)), 0);
+            const std::string wrong =
+                difference(Value::at(got.dtype, got.at(i)), Value::at(expected.dtype, expected.at(at)), 0);
             ASSERT_EQ(wrong, "") << name_of(op) << " of " << name_of(type) << " on " << library.level();
           }
         }
@@ -199,13 +239,15 @@ TEST_P(EachDType, CastsAgreeWithTheReference) {
   for (const Library& library : Library::all()) {
     for (const DType to : kAllDTypes) {
       const Program program = one_operation(Op::kCast, type, to, {values}, values.shape);
-      const std::string what = std::string(name_of(type)) + " to " + std::string(name_of(to)) + " on " + library.level();
+      const std::string what =
+          std::string(name_of(type)) + " to " + std::string(name_of(to)) + " on " + library.level();
       compare(run_program(library, program, {values}), program, {values}, 0, what);
     }
   }
 }
 
-// On x86 every operation gives the same bits on every level (the C library's complex functions included: it is the same library).
+// On x86 every operation gives the same bits on every level (the C library's complex functions included: it is the same
+// library).
 TEST_P(EachDType, LevelsGiveTheSameBits) {
   const DType type = GetParam();
   for (const Op op : all_ops()) {
@@ -228,9 +270,11 @@ TEST(Elementwise, BytesOtherThanZeroAreTrue) {
   const std::byte bytes[] = {std::byte{0}, std::byte{1}, std::byte{2}, std::byte{255}};
   std::memcpy(odd.data, bytes, 4);
   for (const Library& library : Library::all()) {
-    const TestArray count = run_program(library, one_operation(Op::kCast, DType::kBool, DType::kInt32, {odd}, {4}), {odd});
+    const TestArray count =
+        run_program(library, one_operation(Op::kCast, DType::kBool, DType::kInt32, {odd}, {4}), {odd});
     EXPECT_EQ(count.values<std::int32_t>(), (std::vector<std::int32_t>{0, 1, 1, 1}));
-    const TestArray same = run_program(library, one_operation(Op::kLogicalAnd, DType::kBool, DType::kBool, {odd, odd}, {4}), {odd, odd});
+    const TestArray same =
+        run_program(library, one_operation(Op::kLogicalAnd, DType::kBool, DType::kBool, {odd, odd}, {4}), {odd, odd});
     EXPECT_EQ(same.values<std::uint8_t>(), (std::vector<std::uint8_t>{0, 1, 1, 1}));
   }
 }
@@ -243,7 +287,8 @@ TEST(Elementwise, PowersOfTwoAreSquares) {
   program.result = 2;
   program.chunks = one_chunk(values.shape);
   const TestArray got = run_program(Library::best(), program, {values});
-  for (std::int64_t i = 0; i < values.size(); ++i) EXPECT_EQ(got.get<double>(i), values.get<double>(i) * values.get<double>(i));
+  for (std::int64_t i = 0; i < values.size(); ++i)
+    EXPECT_EQ(got.get<double>(i), values.get<double>(i) * values.get<double>(i));
 }
 
 }  // namespace

@@ -17,7 +17,9 @@ namespace tegula::test {
 namespace {
 
 using Random = std::mt19937_64;
-std::int64_t below(Random& random, std::int64_t n) { return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n)); }
+std::int64_t below(Random& random, std::int64_t n) {
+  return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n));
+}
 
 TestArray counting(DType dtype, const Shape& shape) {
   TestArray array = TestArray::zeros(dtype, shape);
@@ -37,7 +39,8 @@ class Files : public testing::Test {
   ~Files() override { std::filesystem::remove_all(directory_); }
   std::string path(const std::string& name) const { return directory_ / name; }
   static void write(const std::string& path, const Bytes& bytes) {
-    std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    std::ofstream(path, std::ios::binary)
+        .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   }
   static Bytes read(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
@@ -139,7 +142,8 @@ TEST(FromBytes, TheBytesAreTheBlock) {
 
 Bytes swapped(DType dtype, Bytes bytes) {
   const std::size_t word = kind_of(dtype) == DTypeKind::kComplex ? item_size(dtype) / 2 : item_size(dtype);
-  for (std::size_t i = 0; i < bytes.size(); i += word) std::reverse(bytes.begin() + static_cast<std::ptrdiff_t>(i), bytes.begin() + static_cast<std::ptrdiff_t>(i + word));
+  for (std::size_t i = 0; i < bytes.size(); i += word)
+    std::reverse(bytes.begin() + static_cast<std::ptrdiff_t>(i), bytes.begin() + static_cast<std::ptrdiff_t>(i + word));
   return bytes;
 }
 
@@ -154,7 +158,8 @@ TEST_F(Files, SlicesOfFilesOfEveryKind) {
 
     ReadNpyParams params;
     params.path = path("x.npy");
-    params.header = {dtype, below(random, 2) == 0, below(random, 2) == 0, shape, static_cast<std::uint64_t>(below(random, 200))};
+    params.header = {dtype, below(random, 2) == 0, below(random, 2) == 0, shape,
+                     static_cast<std::uint64_t>(below(random, 200))};
     TestArray stored = array;
     if (params.header.fortran_order) {
       std::reverse(stored.shape.begin(), stored.shape.end());
@@ -182,7 +187,8 @@ TEST_F(Files, SlicesOfFilesOfEveryKind) {
       params.step[d] = steps[below(random, 9)];
       params.start[d] = below(random, shape[d]);
       if (below(random, 3) == 0) params.start[d] = params.step[d] > 0 ? 0 : shape[d] - 1;
-      const std::int64_t room = params.step[d] > 0 ? (shape[d] - 1 - params.start[d]) / params.step[d] : params.start[d] / -params.step[d];
+      const std::int64_t room =
+          params.step[d] > 0 ? (shape[d] - 1 - params.start[d]) / params.step[d] : params.start[d] / -params.step[d];
       const bool fixed = below(random, 5) == 0;
       expected = expected.slice(dim, params.start[d], fixed ? 1 : room + 1, params.step[d]);
       if (fixed) continue;
@@ -251,7 +257,8 @@ TEST_F(ReadFailures, ChangedFilesAreNoticed) {
 }
 
 TEST_F(ReadFailures, TruncatedFilesAreNoticed) {
-  // Parameters that promise more than there is are refused before the file is touched; a stamp that agrees with the short file is a lie.
+  // Parameters that promise more than there is are refused before the file is touched; a stamp that agrees with the
+  // short file is a lie.
   params_.header.shape = {4, 500};
   EXPECT_EQ(outcome().code, TEGULA_EVALUE);
   params_.header.shape = {4, 5};
@@ -281,7 +288,8 @@ WriteNpyParams write_params(const std::string& path, DType dtype, ChunkGrid chun
   return {path, dtype, shape, npy_header(dtype, shape).size(), std::move(chunks)};
 }
 
-void write_block(const Library& library, const WriteNpyParams& params, std::vector<std::int64_t> block, const TestArray& piece) {
+void write_block(const Library& library, const WriteNpyParams& params, std::vector<std::int64_t> block,
+                 const TestArray& piece) {
   TestTask task;
   task.grid = params.chunks.grid();
   task.block = std::move(block);
@@ -337,7 +345,8 @@ TEST_F(Files, LargeTransposedBlocksAreWrittenInParts) {
 TEST_F(Files, FailedWritesNameThePathAndTheReason) {
   const TestArray piece = TestArray::zeros(DType::kFloat64, {10});
   const auto failure = [&](const std::string& target) {
-    return outcome_of([&] { write_block(Library::best(), write_params(target, DType::kFloat64, one_chunk({10})), {0}, piece); });
+    return outcome_of(
+        [&] { write_block(Library::best(), write_params(target, DType::kFloat64, one_chunk({10})), {0}, piece); });
   };
   EXPECT_EQ(failure(path("absent.npy")).code, TEGULA_EFILE);
   EXPECT_FALSE(std::filesystem::exists(path("absent.npy")));

@@ -35,7 +35,8 @@ Bytes TestArray::bytes() const {
   return all;
 }
 
-TestArray TestArray::laid_out(const std::vector<int>& axis_order, unsigned backwards, std::int64_t gap, std::int64_t misalign) const {
+TestArray TestArray::laid_out(const std::vector<int>& axis_order, unsigned backwards, std::int64_t gap,
+                              std::int64_t misalign) const {
   const auto item = static_cast<std::int64_t>(item_size(dtype));
   TestArray other = *this;
   std::int64_t extent = item * (1 + gap);
@@ -66,7 +67,8 @@ TestArray TestArray::slice(int axis, std::int64_t start, std::int64_t count, std
 }
 
 tegula_array TestArray::view() const {
-  return {data, static_cast<std::int32_t>(dtype), static_cast<std::int32_t>(shape.size()), shape.data(), strides.data()};
+  return {data, static_cast<std::int32_t>(dtype), static_cast<std::int32_t>(shape.size()), shape.data(),
+          strides.data()};
 }
 
 namespace {
@@ -75,7 +77,9 @@ struct FailureText {
   std::string text;
 };
 
-void record_failure(tegula_context* context, const char* message) { static_cast<FailureText*>(context->opaque)->text = message; }
+void record_failure(tegula_context* context, const char* message) {
+  static_cast<FailureText*>(context->opaque)->text = message;
+}
 int never_cancelled(tegula_context*) { return 0; }
 
 // The C view of a task; keeps what its pointers point to.
@@ -85,7 +89,9 @@ struct TaskView {
       std::vector<tegula_array> views;
       for (const TestArray& piece : input.pieces) views.push_back(piece.view());
       pieces.push_back(std::move(views));
-      grids.push_back(input.grid.empty() ? std::vector<std::int64_t>(std::max<std::size_t>(input.pieces.at(0).shape.size(), 1), 1) : input.grid);
+      grids.push_back(input.grid.empty()
+                          ? std::vector<std::int64_t>(std::max<std::size_t>(input.pieces.at(0).shape.size(), 1), 1)
+                          : input.grid);
     }
     for (std::size_t i = 0; i < pieces.size(); ++i) {
       inputs.push_back({static_cast<std::int32_t>(grids[i].size()), grids[i].data(), pieces[i].data()});
@@ -95,7 +101,8 @@ struct TaskView {
     }
     for (std::size_t i = 0; i < task.declared.size(); ++i) {
       const auto& output = task.declared[i];
-      declared.push_back({static_cast<std::int32_t>(output.dtype), static_cast<std::int32_t>(output.shape.size()), output.shape.data(), offsets[i].data()});
+      declared.push_back({static_cast<std::int32_t>(output.dtype), static_cast<std::int32_t>(output.shape.size()),
+                          output.shape.data(), offsets[i].data()});
     }
     view.grid_ndim = static_cast<std::int32_t>(task.grid.size());
     view.grid = task.grid.data();
@@ -121,7 +128,8 @@ class Scratch {
   explicit Scratch(std::size_t bytes) : bytes_(bytes), memory_(bytes + 64 + kCanary, std::byte{0xA5}) {}
   std::byte* data() { return memory_.data() + (64 - reinterpret_cast<std::uintptr_t>(memory_.data()) % 64) % 64; }
   bool intact() {
-    return std::all_of(data() + bytes_, memory_.data() + memory_.size(), [](std::byte b) { return b == std::byte{0xA5}; });
+    return std::all_of(data() + bytes_, memory_.data() + memory_.size(),
+                       [](std::byte b) { return b == std::byte{0xA5}; });
   }
 
  private:
@@ -248,7 +256,8 @@ TestTask program_task(const Program& program, const std::vector<TestArray>& inpu
   return task;
 }
 
-TestArray run_program(const Library& library, const Program& program, const std::vector<TestArray>& inputs, std::vector<std::int64_t> block) {
+TestArray run_program(const Library& library, const Program& program, const std::vector<TestArray>& inputs,
+                      std::vector<std::int64_t> block) {
   return library.run_one("tegula.program", encode(program), program_task(program, inputs, std::move(block)));
 }
 

@@ -54,8 +54,10 @@ struct TestArray {
     return all;
   }
   Bytes bytes() const;  // of all elements in row-major order
-  // The same elements elsewhere in memory: axes in another order of strides, some of them backwards, with gaps, `misalign` items off.
-  TestArray laid_out(const std::vector<int>& axis_order, unsigned backwards, std::int64_t gap, std::int64_t misalign) const;
+  // The same elements elsewhere in memory: axes in another order of strides, some of them backwards, with gaps,
+  // `misalign` items off.
+  TestArray laid_out(const std::vector<int>& axis_order, unsigned backwards, std::int64_t gap,
+                     std::int64_t misalign) const;
   TestArray slice(int axis, std::int64_t start, std::int64_t count, std::int64_t step) const;
   tegula_array view() const;
 };
@@ -111,7 +113,9 @@ class Library {
   const tegula_kernel& kernel(const std::string& name) const;
   // Throws KernelFailure with what the kernel reported.
   std::vector<TestArray> run(const std::string& kernel, const Bytes& params, const TestTask& task) const;
-  TestArray run_one(const std::string& kernel, const Bytes& params, const TestTask& task) const { return run(kernel, params, task).at(0); }
+  TestArray run_one(const std::string& kernel, const Bytes& params, const TestTask& task) const {
+    return run(kernel, params, task).at(0);
+  }
 
  private:
   std::string level_;
@@ -123,8 +127,10 @@ DimChunks whole(std::int64_t extent);
 ChunkGrid one_chunk(const Shape& shape);
 Shape reduced_shape(const Reduction& reduction, const Shape& block);
 // Runs the program's block `block` with these inputs, one piece each.
-TestTask program_task(const Program& program, const std::vector<TestArray>& inputs, std::vector<std::int64_t> block = {});
-TestArray run_program(const Library& library, const Program& program, const std::vector<TestArray>& inputs, std::vector<std::int64_t> block = {});
+TestTask program_task(const Program& program, const std::vector<TestArray>& inputs,
+                      std::vector<std::int64_t> block = {});
+TestArray run_program(const Library& library, const Program& program, const std::vector<TestArray>& inputs,
+                      std::vector<std::int64_t> block = {});
 ConstantSource constant_source(DType dtype, const void* value);
 template <typename T>
 ConstantSource constant(T value) {

@@ -1,4 +1,5 @@
-// Random programs against an interpreter that computes one element at a time; sources of every kind; bad programs and tasks.
+// Random programs against an interpreter that computes one element at a time; sources of every kind; bad programs and
+// tasks.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -12,7 +13,9 @@ namespace {
 
 using Random = std::mt19937_64;
 
-std::int64_t below(Random& random, std::int64_t n) { return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n)); }
+std::int64_t below(Random& random, std::int64_t n) {
+  return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n));
+}
 
 // Values that survive a few operations: small, some of them zero.
 TestArray random_array(DType dtype, const Shape& shape, Random& random) {
@@ -20,11 +23,13 @@ TestArray random_array(DType dtype, const Shape& shape, Random& random) {
   const TestArray doubles = [&] {
     TestArray d = TestArray::zeros(DType::kFloat64, shape);
     auto* values = reinterpret_cast<double*>(d.data);
-    for (std::int64_t i = 0; i < d.size(); ++i) values[i] = static_cast<double>(below(random, 41) - 20) / (kind_of(dtype) >= DTypeKind::kFloat ? 4 : 1);
+    for (std::int64_t i = 0; i < d.size(); ++i)
+      values[i] = static_cast<double>(below(random, 41) - 20) / (kind_of(dtype) >= DTypeKind::kFloat ? 4 : 1);
     return d;
   }();
   for (std::int64_t i = 0; i < array.size(); ++i) {
-    const Value value = reference_apply(cast(DType::kFloat64, dtype, 0), {Value::at(DType::kFloat64, doubles.at(i)), {}, {}});
+    const Value value =
+        reference_apply(cast(DType::kFloat64, dtype, 0), {Value::at(DType::kFloat64, doubles.at(i)), {}, {}});
     std::memcpy(array.data + static_cast<std::size_t>(i) * item_size(dtype), value.bytes.data(), item_size(dtype));
   }
   return array;
@@ -33,10 +38,11 @@ TestArray random_array(DType dtype, const Shape& shape, Random& random) {
 // A program over `shape` whose answers the reference gives bit for bit, and its inputs.
 struct RandomProgram {
   Program program;
-  std::vector<TestArray> inputs;       // as given to the kernel: laid out anyhow
+  std::vector<TestArray> inputs;  // as given to the kernel: laid out anyhow
 };
 
-const DType kProgramDTypes[] = {DType::kFloat64, DType::kFloat64, DType::kFloat32, DType::kInt32, DType::kInt64, DType::kUInt8, DType::kBool, DType::kComplex128};
+const DType kProgramDTypes[] = {DType::kFloat64, DType::kFloat64, DType::kFloat32, DType::kInt32,
+                                DType::kInt64,   DType::kUInt8,   DType::kBool,    DType::kComplex128};
 
 void add_source(RandomProgram* made, const Shape& shape, Random& random) {
   Program& program = made->program;
@@ -50,7 +56,8 @@ void add_source(RandomProgram* made, const Shape& shape, Random& random) {
   if (kind < 3 && kind_of(dtype) != DTypeKind::kBool && kind_of(dtype) != DTypeKind::kComplex && !shape.empty()) {
     IotaSource iota;
     iota.dtype = dtype;
-    iota.map = {{static_cast<std::int32_t>(below(random, std::ssize(shape)))}, {below(random, 10) - 5}, {below(random, 7) - 3}};
+    iota.map = {
+        {static_cast<std::int32_t>(below(random, std::ssize(shape)))}, {below(random, 10) - 5}, {below(random, 7) - 3}};
     iota.first_int = below(random, 100) - 50;
     iota.delta_int = below(random, 9) - 4;
     iota.first_float = 0.5;
@@ -107,14 +114,17 @@ RandomProgram random_program(const Shape& shape, Random& random) {
   const auto length = below(random, 14);
   for (std::int64_t i = 0; i < length; ++i) {
     const auto registers = static_cast<std::int64_t>(program.sources.size() + program.code.size());
-    const auto pick = [&] { return static_cast<std::uint16_t>(below(random, 2) == 0 ? registers - 1 : below(random, registers)); };
+    const auto pick = [&] {
+      return static_cast<std::uint16_t>(below(random, 2) == 0 ? registers - 1 : below(random, registers));
+    };
     const std::uint16_t a = pick();
     const DType type = register_type(program, a);
     if (below(random, 5) == 0) {
       program.code.push_back(cast(type, kProgramDTypes[below(random, std::ssize(kProgramDTypes))], a));
       continue;
     }
-    const Op op = below(random, 3) != 0 ? common[below(random, std::ssize(common))] : static_cast<Op>(below(random, 130));
+    const Op op =
+        below(random, 3) != 0 ? common[below(random, std::ssize(common))] : static_cast<Op>(below(random, 130));
     try {
       if (op == Op::kCast || !usable(op, type)) continue;
     } catch (const ValueError&) {
@@ -176,7 +186,8 @@ Value reference_at(const RandomProgram& made, const Shape& position) {
 
 TEST(Program, RandomProgramsAgreeWithTheReference) {
   Random random(12);
-  const Shape shapes[] = {{}, {1}, {7}, {255}, {256}, {257}, {1000}, {3, 5}, {20, 33}, {2, 300}, {300, 2}, {4, 1, 60}, {3, 4, 5, 6}, {1, 513}};
+  const Shape shapes[] = {{},     {1},      {7},      {255},    {256},      {257},        {1000},
+                          {3, 5}, {20, 33}, {2, 300}, {300, 2}, {4, 1, 60}, {3, 4, 5, 6}, {1, 513}};
   for (int round = 0; round < 1500; ++round) {
     const Shape& shape = shapes[below(random, std::ssize(shapes))];
     const RandomProgram made = random_program(shape, random);
@@ -186,7 +197,8 @@ TEST(Program, RandomProgramsAgreeWithTheReference) {
     for (std::int64_t i = 0; i < got.size(); ++i) {
       unravel(i, shape, position);
       const std::string wrong = difference(Value::at(got.dtype, got.at(i)), reference_at(made, position), 0);
-      ASSERT_EQ(wrong, "") << "round " << round << " on " << library.level() << ", element " << i << " of\n" << to_string(made.program);
+      ASSERT_EQ(wrong, "") << "round " << round << " on " << library.level() << ", element " << i << " of\n"
+                           << to_string(made.program);
     }
   }
 }
@@ -311,8 +323,8 @@ TEST(Program, SurvivesDamagedParameters) {
         params[static_cast<std::size_t>(below(random, std::ssize(params)))] = static_cast<std::byte>(random());
       }
     }
-    // Whatever it means now: an answer or an error, and nothing written where it should not be (the harness looks behind the scratch memory,
-    // AddressSanitizer everywhere).
+    // Whatever it means now: an answer or an error, and nothing written where it should not be (the harness looks
+    // behind the scratch memory, AddressSanitizer everywhere).
     try {
       Library::all()[0].run("tegula.program", params, task);
     } catch (const KernelFailure&) {

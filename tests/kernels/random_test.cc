@@ -1,5 +1,5 @@
-// Random arrays: the layout of src/program.h against Random123 and long double mathematics; slices, transposes and chunks of one array; and
-// whether the numbers are distributed as they should be.
+// Random arrays: the layout of src/program.h against Random123 and long double mathematics; slices, transposes and
+// chunks of one array; and whether the numbers are distributed as they should be.
 #include <Random123/philox.h>
 #include <gtest/gtest.h>
 
@@ -19,7 +19,8 @@ struct Words {
 
 Words oracle_words(const RandomSource& source, std::uint32_t draw, std::uint64_t counter) {
   using Philox = r123::Philox4x32;
-  const Philox::ctr_type c = {{static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32), draw, source.stream}};
+  const Philox::ctr_type c = {
+      {static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32), draw, source.stream}};
   const Philox::key_type k = {{static_cast<std::uint32_t>(source.key), static_cast<std::uint32_t>(source.key >> 32)}};
   const Philox::ctr_type w = Philox()(c, k);
   return {w[0] | std::uint64_t{w[1]} << 32, w[2] | std::uint64_t{w[3]} << 32};
@@ -33,7 +34,8 @@ struct Place {
 Place place_of(const RandomSource& source, const Shape& position) {
   if (source.shape.empty()) return {0, 0};
   std::uint64_t row = 0;
-  for (std::size_t d = 0; d + 1 < source.shape.size(); ++d) row = row * static_cast<std::uint64_t>(source.shape[d]) + static_cast<std::uint64_t>(position[d]);
+  for (std::size_t d = 0; d + 1 < source.shape.size(); ++d)
+    row = row * static_cast<std::uint64_t>(source.shape[d]) + static_cast<std::uint64_t>(position[d]);
   const auto n = static_cast<std::uint64_t>(source.shape.back()), j = static_cast<std::uint64_t>(position.back());
   return {8 * ((n + 15) / 16) * row + 8 * (j / 16) + j % 8, static_cast<int>(j / 8 % 2)};
 }
@@ -56,7 +58,8 @@ std::uint64_t oracle_integer(const RandomSource& source, Place place) {
     if (source.range == 0) return word + static_cast<std::uint64_t>(source.low_int);
     const Wide product = static_cast<Wide>(word) * source.range;
     const std::uint64_t threshold = static_cast<std::uint64_t>((static_cast<Wide>(1) << 64) % source.range);
-    if (static_cast<std::uint64_t>(product) >= threshold) return static_cast<std::uint64_t>(product >> 64) + static_cast<std::uint64_t>(source.low_int);
+    if (static_cast<std::uint64_t>(product) >= threshold)
+      return static_cast<std::uint64_t>(product >> 64) + static_cast<std::uint64_t>(source.low_int);
   }
 }
 
@@ -127,11 +130,13 @@ TEST(Random, FloatNormalsAreRoundedDoubles) {
   const TestArray doubles = run_program(Library::best(), program_of(source, shape), {});
   source.dtype = DType::kFloat32;
   const TestArray floats = run_program(Library::best(), program_of(source, shape), {});
-  for (std::int64_t i = 0; i < doubles.size(); ++i) ASSERT_EQ(floats.get<float>(i), static_cast<float>(doubles.get<double>(i)));
+  for (std::int64_t i = 0; i < doubles.size(); ++i)
+    ASSERT_EQ(floats.get<float>(i), static_cast<float>(doubles.get<double>(i)));
 }
 
 TEST(Random, IntegersAreLemires) {
-  const DType dtypes[] = {DType::kInt8, DType::kInt16, DType::kInt32, DType::kInt64, DType::kUInt8, DType::kUInt16, DType::kUInt32, DType::kUInt64};
+  const DType dtypes[] = {DType::kInt8,  DType::kInt16,  DType::kInt32,  DType::kInt64,
+                          DType::kUInt8, DType::kUInt16, DType::kUInt32, DType::kUInt64};
   // The last two reject about every third and every other draw.
   const std::uint64_t ranges[] = {1, 2, 100, 1000, 0xFFFFFFFF, 0x100000001, 0xC000000000000001, 0x8000000000000001};
   const Shape shape = {300};
@@ -143,7 +148,8 @@ TEST(Random, IntegersAreLemires) {
         const TestArray got = run_program(library, program_of(source, shape), {});
         for (std::int64_t i = 0; i < got.size(); ++i) {
           const std::uint64_t expected = oracle_integer(source, place_of(source, {i}));
-          ASSERT_EQ(std::memcmp(got.at(i), &expected, item_size(dtype)), 0) << name_of(dtype) << " below " << range << ", element " << i;
+          ASSERT_EQ(std::memcmp(got.at(i), &expected, item_size(dtype)), 0)
+              << name_of(dtype) << " below " << range << ", element " << i;
         }
       }
     }
@@ -159,23 +165,30 @@ TEST(Random, LevelsGiveTheSameBits) {
       source.a = 2;
       source.b = 5;
       const Bytes expected = run_program(Library::all()[0], program_of(source, shape), {}).bytes();
-      for (const Library& library : Library::all()) EXPECT_EQ(run_program(library, program_of(source, shape), {}).bytes(), expected);
+      for (const Library& library : Library::all())
+        EXPECT_EQ(run_program(library, program_of(source, shape), {}).bytes(), expected);
     }
   }
 }
 
-// Any slice, transpose, integer index, broadcast or diagonal of a random array has the elements of the whole array, whatever the blocks.
+// Any slice, transpose, integer index, broadcast or diagonal of a random array has the elements of the whole array,
+// whatever the blocks.
 TEST(Random, MappedElementsAreThoseOfTheWholeArray) {
   std::mt19937 random(3);
-  const auto below = [&](std::int64_t n) { return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n)); };
+  const auto below = [&](std::int64_t n) {
+    return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n));
+  };
   const std::int64_t steps[] = {1, 1, 2, 3, 4, 5, 8, 16, 17, -1, -2, -3, -4, -8, -16};
   for (int round = 0; round < 400; ++round) {
     Shape whole_shape;
     const int ndim = static_cast<int>(below(3)) + 1;
     for (int d = 0; d < ndim; ++d) whole_shape.push_back(d == ndim - 1 ? 1 + below(400) : 1 + below(6));
     const DType dtype = round % 3 == 0 ? DType::kFloat32 : DType::kFloat64;
-    const Distribution distribution = round % 4 == 0 ? Distribution::kIntegers : round % 4 == 1 ? Distribution::kUniform : Distribution::kNormal;
-    RandomSource source = source_of(distribution, distribution == Distribution::kIntegers ? DType::kInt16 : dtype, whole_shape);
+    const Distribution distribution = round % 4 == 0   ? Distribution::kIntegers
+                                      : round % 4 == 1 ? Distribution::kUniform
+                                                       : Distribution::kNormal;
+    RandomSource source =
+        source_of(distribution, distribution == Distribution::kIntegers ? DType::kInt16 : dtype, whole_shape);
     const Library& library = Library::all()[static_cast<std::size_t>(round) % Library::all().size()];
     const TestArray all = run_program(library, program_of(source, whole_shape), {});
 
@@ -221,7 +234,8 @@ TEST(Random, MappedElementsAreThoseOfTheWholeArray) {
           }
           index = index * whole_shape[d] + p;
         }
-        ASSERT_EQ(std::memcmp(got.at(i), all.at(index), item_size(got.dtype)), 0) << "round " << round << ", element " << i;
+        ASSERT_EQ(std::memcmp(got.at(i), all.at(index), item_size(got.dtype)), 0)
+            << "round " << round << ", element " << i;
       }
     }
   }
@@ -236,7 +250,8 @@ TEST(Random, ZeroDimensionalArraysHaveOneElement) {
 // ---- Distribution. The numbers are fixed, so these can't fail by chance. ----
 
 std::vector<double> sample(Distribution distribution, std::int64_t n) {
-  return run_program(Library::best(), program_of(source_of(distribution, DType::kFloat64, {n}), {n}), {}).values<double>();
+  return run_program(Library::best(), program_of(source_of(distribution, DType::kFloat64, {n}), {n}), {})
+      .values<double>();
 }
 
 // Kolmogorov and Smirnov's distance, times sqrt(n): 1.95 is passed by one sample in a thousand.
@@ -266,7 +281,9 @@ TEST(Random, NormalsAreDistributedNormally) {
   EXPECT_NEAR(moments[4], 3, 40e-3);
   EXPECT_LT(distance(z, [](double x) { return std::erfc(-x / std::sqrt(2.0)) / 2; }), 1.95);
   // Tails: 2.7e-3 beyond 3, 6.3e-5 beyond 4.
-  const auto beyond = [&](double limit) { return std::count_if(z.begin(), z.end(), [limit](double x) { return std::abs(x) > limit; }); };
+  const auto beyond = [&](double limit) {
+    return std::count_if(z.begin(), z.end(), [limit](double x) { return std::abs(x) > limit; });
+  };
   EXPECT_NEAR(static_cast<double>(beyond(3)), 2700, 210);
   EXPECT_NEAR(static_cast<double>(beyond(4)), 63, 32);
   // Box-Muller partners lie 8 apart and must not know of each other, nor must neighbours.

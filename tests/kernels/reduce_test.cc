@@ -1,5 +1,5 @@
-// Reductions: the order of worker/kernels/cpu/reduce/tree.h, written down once more in the plainest way, bit for bit; that nothing about memory,
-// tiles or fusion shows in it; and how exact the results are.
+// Reductions: the order of worker/kernels/cpu/reduce/tree.h, written down once more in the plainest way, bit for bit;
+// that nothing about memory, tiles or fusion shows in it; and how exact the results are.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -93,9 +93,10 @@ std::vector<bool> bits_of(unsigned mask, std::size_t ndim) {
   return bits;
 }
 
-const Shape kShapes[] = {{1},         {16},         {1023},       {1024},        {1025},        {5000},     {3000, 3},   {3, 3000},   {2000, 40},  {40, 2000},
-                         {70, 130},   {2, 700, 5},  {7, 31, 200}, {200, 31, 7},  {4, 5, 6, 70}, {1, 90, 1}, {1000, 1},   {1, 1000},   {33, 1, 33}, {600, 600},
-                         {5, 1, 2100}, {2100, 2, 1}, {40, 3, 50},  {31, 5, 1, 40}};
+const Shape kShapes[] = {{1},          {16},         {1023},        {1024},       {1025},      {5000},
+                         {3000, 3},    {3, 3000},    {2000, 40},    {40, 2000},   {70, 130},   {2, 700, 5},
+                         {7, 31, 200}, {200, 31, 7}, {4, 5, 6, 70}, {1, 90, 1},   {1000, 1},   {1, 1000},
+                         {33, 1, 33},  {600, 600},   {5, 1, 2100},  {2100, 2, 1}, {40, 3, 50}, {31, 5, 1, 40}};
 
 TEST(Reduce, SumsFollowTheTree) {
   for (const Library& library : Library::all()) {
@@ -103,10 +104,12 @@ TEST(Reduce, SumsFollowTheTree) {
       const TestArray x = random_doubles(shape, 1);
       for (unsigned mask = 0; mask < 1u << shape.size(); ++mask) {
         const auto axes = bits_of(mask, shape.size());
-        const TestArray got = run_program(library, stored(DType::kFloat64, shape, reduction_of(ReduceOp::kSum, DType::kFloat64, axes)), {x});
+        const TestArray got = run_program(
+            library, stored(DType::kFloat64, shape, reduction_of(ReduceOp::kSum, DType::kFloat64, axes)), {x});
         const auto each = sequences<double>(x, axes);
         for (std::size_t i = 0; i < each.size(); ++i) {
-          ASSERT_EQ(got.get<double>(static_cast<std::int64_t>(i)), tree(each[i], -0.0, [](double a, double b) { return a + b; }))
+          ASSERT_EQ(got.get<double>(static_cast<std::int64_t>(i)),
+                    tree(each[i], -0.0, [](double a, double b) { return a + b; }))
               << to_string(shape) << " axes " << mask << " output " << i << " on " << library.level();
         }
       }
@@ -124,10 +127,13 @@ TEST(Reduce, ProductsAndExtremesFollowTheTree) {
         const auto axes = bits_of(mask, shape.size());
         const auto each = sequences<double>(x, axes);
         const auto check = [&](ReduceOp op, double identity, auto combine) {
-          const TestArray got = run_program(library, stored(DType::kFloat64, shape, reduction_of(op, DType::kFloat64, axes)), {x});
+          const TestArray got =
+              run_program(library, stored(DType::kFloat64, shape, reduction_of(op, DType::kFloat64, axes)), {x});
           for (std::size_t i = 0; i < each.size(); ++i) {
-            const double expected = tree(each[i], identity, combine), value = got.get<double>(static_cast<std::int64_t>(i));
-            ASSERT_TRUE(value == expected || (std::isnan(value) && std::isnan(expected))) << name_of(op) << " " << value << " not " << expected;
+            const double expected = tree(each[i], identity, combine),
+                         value = got.get<double>(static_cast<std::int64_t>(i));
+            ASSERT_TRUE(value == expected || (std::isnan(value) && std::isnan(expected)))
+                << name_of(op) << " " << value << " not " << expected;
           }
         };
         check(ReduceOp::kProd, 1.0, [](double a, double b) { return a * b; });
@@ -148,9 +154,11 @@ TEST(Reduce, FloatsAddInTheirOwnPrecision) {
     const auto axes = bits_of(mask, 2);
     const auto each = sequences<float>(x, axes);
     for (const Library& library : Library::all()) {
-      const TestArray got = run_program(library, stored(DType::kFloat32, shape, reduction_of(ReduceOp::kSum, DType::kFloat32, axes)), {x});
+      const TestArray got = run_program(
+          library, stored(DType::kFloat32, shape, reduction_of(ReduceOp::kSum, DType::kFloat32, axes)), {x});
       for (std::size_t i = 0; i < each.size(); ++i) {
-        ASSERT_EQ(got.get<float>(static_cast<std::int64_t>(i)), tree(each[i], -0.0f, [](float a, float b) { return a + b; }));
+        ASSERT_EQ(got.get<float>(static_cast<std::int64_t>(i)),
+                  tree(each[i], -0.0f, [](float a, float b) { return a + b; }));
       }
     }
   }
@@ -165,7 +173,8 @@ TEST(Reduce, MemoryDoesNotShow) {
     std::iota(order.begin(), order.end(), 0);
     for (unsigned mask = 1; mask < 1u << shape.size(); ++mask) {
       for (const ReduceOp op : {ReduceOp::kSum, ReduceOp::kMoments}) {
-        const Program program = stored(DType::kFloat64, shape, reduction_of(op, DType::kFloat64, bits_of(mask, shape.size())));
+        const Program program =
+            stored(DType::kFloat64, shape, reduction_of(op, DType::kFloat64, bits_of(mask, shape.size())));
         const Bytes expected = run_program(Library::all()[0], program, {x}).bytes();
         for (const Library& library : Library::all()) {
           for (int round = 0; round < 8; ++round) {
@@ -200,7 +209,8 @@ TEST(Reduce, FusionDoesNotShow) {
           const TestArray yields = run_program(library, fused, {});
           fused.reduction = reduction_of(op, DType::kFloat64, bits_of(mask, shape.size()));
           const Program second = stored(DType::kFloat64, shape, *fused.reduction);
-          ASSERT_EQ(run_program(library, fused, {}).bytes(), run_program(library, second, {yields}).bytes()) << to_string(shape) << " axes " << mask;
+          ASSERT_EQ(run_program(library, fused, {}).bytes(), run_program(library, second, {yields}).bytes())
+              << to_string(shape) << " axes " << mask;
         }
       }
     }
@@ -217,9 +227,12 @@ TEST(Reduce, IntegersWrap) {
     for (unsigned mask = 1; mask < 4; ++mask) {
       const auto axes = bits_of(mask, 2);
       const auto each = sequences<std::uint64_t>(x, axes);
-      const TestArray sum = run_program(library, stored(DType::kInt64, shape, reduction_of(ReduceOp::kSum, DType::kInt64, axes)), {x});
-      const TestArray product = run_program(library, stored(DType::kInt64, shape, reduction_of(ReduceOp::kProd, DType::kInt64, axes)), {x});
-      const TestArray least = run_program(library, stored(DType::kInt64, shape, reduction_of(ReduceOp::kMin, DType::kInt64, axes)), {x});
+      const TestArray sum =
+          run_program(library, stored(DType::kInt64, shape, reduction_of(ReduceOp::kSum, DType::kInt64, axes)), {x});
+      const TestArray product =
+          run_program(library, stored(DType::kInt64, shape, reduction_of(ReduceOp::kProd, DType::kInt64, axes)), {x});
+      const TestArray least =
+          run_program(library, stored(DType::kInt64, shape, reduction_of(ReduceOp::kMin, DType::kInt64, axes)), {x});
       for (std::size_t i = 0; i < each.size(); ++i) {
         const auto at = static_cast<std::int64_t>(i);
         std::uint64_t expected_sum = 0, expected_product = 1;
@@ -242,9 +255,11 @@ TEST(Reduce, ElementsAreCastToTheReductionsDType) {
   TestArray x = TestArray::zeros(DType::kInt8, shape);
   std::memset(x.data, 100, 1200);
   for (const Library& library : Library::all()) {
-    const TestArray sum = run_program(library, stored(DType::kInt8, shape, reduction_of(ReduceOp::kSum, DType::kInt64, {true, true})), {x});
+    const TestArray sum = run_program(
+        library, stored(DType::kInt8, shape, reduction_of(ReduceOp::kSum, DType::kInt64, {true, true})), {x});
     EXPECT_EQ(sum.get<std::int64_t>(0), 120000);
-    const TestArray mean = run_program(library, stored(DType::kInt8, shape, reduction_of(ReduceOp::kMoments, DType::kFloat64, {false, true})), {x});
+    const TestArray mean = run_program(
+        library, stored(DType::kInt8, shape, reduction_of(ReduceOp::kMoments, DType::kFloat64, {false, true})), {x});
     EXPECT_EQ(mean.shape, (Shape{3, 3, 1}));
     EXPECT_EQ(mean.values<double>(), (std::vector<double>{400, 400, 400, 100, 100, 100, 0, 0, 0}));
   }
@@ -254,7 +269,10 @@ TEST(Reduce, AnyAndAllTakeNanForTrue) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const TestArray x = TestArray::of<double>({3, 2}, {0, 0, nan, 0, nan, 1});
   for (const Library& library : Library::all()) {
-    const auto run = [&](ReduceOp op) { return run_program(library, stored(DType::kFloat64, x.shape, reduction_of(op, DType::kBool, {false, true})), {x}).values<std::uint8_t>(); };
+    const auto run = [&](ReduceOp op) {
+      return run_program(library, stored(DType::kFloat64, x.shape, reduction_of(op, DType::kBool, {false, true})), {x})
+          .values<std::uint8_t>();
+    };
     EXPECT_EQ(run(ReduceOp::kAny), (std::vector<std::uint8_t>{0, 1, 1}));
     EXPECT_EQ(run(ReduceOp::kAll), (std::vector<std::uint8_t>{0, 0, 1}));
   }
@@ -269,15 +287,21 @@ TEST(Reduce, ComplexNumbers) {
   values[11] = {-9, -1};
   const TestArray x = TestArray::of<C>({1500}, values);
   const auto expected_sum = tree(values, C(-0.0, -0.0), [](C a, C b) { return a + b; });
-  const auto expected_product = tree(values, C(1, 0), [](C a, C b) { return C(a.real() * b.real() - a.imag() * b.imag(), a.real() * b.imag() + a.imag() * b.real()); });
+  const auto expected_product = tree(values, C(1, 0), [](C a, C b) {
+    return C(a.real() * b.real() - a.imag() * b.imag(), a.real() * b.imag() + a.imag() * b.real());
+  });
   for (const Library& library : Library::all()) {
-    const auto run = [&](ReduceOp op) { return run_program(library, stored(DType::kComplex128, {1500}, reduction_of(op, DType::kComplex128, {true})), {x}).get<C>(0); };
+    const auto run = [&](ReduceOp op) {
+      return run_program(library, stored(DType::kComplex128, {1500}, reduction_of(op, DType::kComplex128, {true})), {x})
+          .get<C>(0);
+    };
     EXPECT_EQ(run(ReduceOp::kSum), expected_sum);
     EXPECT_EQ(run(ReduceOp::kProd), expected_product);
     EXPECT_EQ(run(ReduceOp::kMin), C(-9, -1));
     // Rows that are not whole, and neighbours side by side.
-    const TestArray sums = run_program(library, stored(DType::kComplex128, {30, 50}, reduction_of(ReduceOp::kSum, DType::kComplex128, {true, false})),
-                                       {TestArray::of<C>({30, 50}, values)});
+    const TestArray sums = run_program(
+        library, stored(DType::kComplex128, {30, 50}, reduction_of(ReduceOp::kSum, DType::kComplex128, {true, false})),
+        {TestArray::of<C>({30, 50}, values)});
     C column = 0;
     for (int r = 0; r < 30; ++r) column += values[static_cast<std::size_t>(r * 50 + 7)];
     EXPECT_NEAR(std::abs(sums.get<C>(7) - column), 0, 1e-12);
@@ -289,7 +313,8 @@ TEST(Reduce, OfNothing) {
   for (const Library& library : Library::all()) {
     const auto run = [&](ReduceOp op, std::vector<bool> axes) {
       const DType dtype = op == ReduceOp::kAny || op == ReduceOp::kAll ? DType::kBool : DType::kFloat64;
-      return run_program(library, stored(DType::kFloat64, none.shape, reduction_of(op, dtype, std::move(axes))), {none});
+      return run_program(library, stored(DType::kFloat64, none.shape, reduction_of(op, dtype, std::move(axes))),
+                         {none});
     };
     const TestArray sums = run(ReduceOp::kSum, {false, true});
     EXPECT_EQ(sums.values<double>(), (std::vector<double>{0, 0, 0}));
@@ -314,7 +339,8 @@ TEST(Reduce, SumsArePairwiseExact) {
   TestArray x = TestArray::zeros(DType::kFloat64, {n});
   auto* values = reinterpret_cast<double*>(x.data);
   for (std::int64_t i = 0; i < n; ++i) values[i] = 0.1;
-  const TestArray got = run_program(Library::best(), stored(DType::kFloat64, {n}, reduction_of(ReduceOp::kSum, DType::kFloat64, {true})), {x});
+  const TestArray got = run_program(
+      Library::best(), stored(DType::kFloat64, {n}, reduction_of(ReduceOp::kSum, DType::kFloat64, {true})), {x});
   EXPECT_NEAR(got.get<double>(0), 100000, 1e-9);
 }
 
@@ -327,7 +353,8 @@ TEST(Reduce, MomentsKeepTheirDigitsFarFromZero) {
     const long double mean = sum / n;
     for (std::int64_t i = 0; i < n; ++i) m2 += (x.get<double>(i) - mean) * (x.get<double>(i) - mean);
     for (const Library& library : Library::all()) {
-      const TestArray got = run_program(library, stored(DType::kFloat64, {n}, reduction_of(ReduceOp::kMoments, DType::kFloat64, {true})), {x});
+      const TestArray got = run_program(
+          library, stored(DType::kFloat64, {n}, reduction_of(ReduceOp::kMoments, DType::kFloat64, {true})), {x});
       EXPECT_EQ(got.get<double>(0), static_cast<double>(n));
       EXPECT_NEAR(got.get<double>(1), static_cast<double>(mean), 1e-15 * (1 + offset));
       EXPECT_NEAR(got.get<double>(2) / static_cast<double>(m2), 1, 1e-15 * (100 + offset * 1e-2));
@@ -337,7 +364,8 @@ TEST(Reduce, MomentsKeepTheirDigitsFarFromZero) {
 
 // ---- tegula.reduce ----
 
-TestArray combine(const Library& library, const Reduction& reduction, const std::vector<TestArray>& pieces, std::vector<std::int64_t> grid) {
+TestArray combine(const Library& library, const Reduction& reduction, const std::vector<TestArray>& pieces,
+                  std::vector<std::int64_t> grid) {
   TestTask task;
   task.grid.assign(reduction.axes.size(), 1);
   task.block.assign(reduction.axes.size(), 0);
@@ -348,9 +376,11 @@ TestArray combine(const Library& library, const Reduction& reduction, const std:
 
 TEST(Combine, PiecesFollowTheSameTree) {
   std::vector<TestArray> pieces;
-  for (unsigned i = 0; i < 40; ++i) pieces.push_back(random_doubles({1, 300}, 100 + i).laid_out({1, 0}, i % 4, i % 2, i % 3));
+  for (unsigned i = 0; i < 40; ++i)
+    pieces.push_back(random_doubles({1, 300}, 100 + i).laid_out({1, 0}, i % 4, i % 2, i % 3));
   for (const Library& library : Library::all()) {
-    const TestArray got = combine(library, reduction_of(ReduceOp::kSum, DType::kFloat64, {true, false}), pieces, {40, 1});
+    const TestArray got =
+        combine(library, reduction_of(ReduceOp::kSum, DType::kFloat64, {true, false}), pieces, {40, 1});
     for (std::int64_t c = 0; c < 300; ++c) {
       std::vector<double> sequence;
       for (const TestArray& piece : pieces) sequence.push_back(piece.get<double>(c));
@@ -374,7 +404,9 @@ TEST(Combine, MomentsOfPartsAreThoseOfTheWhole) {
       const TestArray got = combine(library, reduction, pieces, {1, 10, 1});
       const TestArray whole = run_program(library, stored(DType::kFloat64, x.shape, reduction), {x});
       for (std::int64_t i = 0; i < 15; ++i) {
-        const auto value = [&](const TestArray& a) { return dtype == DType::kFloat64 ? a.get<double>(i) : static_cast<double>(a.get<float>(i)); };
+        const auto value = [&](const TestArray& a) {
+          return dtype == DType::kFloat64 ? a.get<double>(i) : static_cast<double>(a.get<float>(i));
+        };
         EXPECT_NEAR(value(got) / value(whole), 1, dtype == DType::kFloat64 ? 1e-9 : 2e-2);
       }
     }

@@ -1,4 +1,5 @@
-// An independent, element-by-element meaning of programs: what the kernels are compared with. Slow and plain on purpose.
+// An independent, element-by-element meaning of programs: what the kernels are compared with. Slow and plain on
+// purpose.
 #pragma once
 
 #include <array>

@@ -1,4 +1,5 @@
-// "tegula.from_bytes": a block whose C-contiguous bytes are the task's own parameters: small arrays that travel with the graph.
+// "tegula.from_bytes": a block whose C-contiguous bytes are the task's own parameters: small arrays that travel with
+// the graph.
 #include <cstring>
 #include <string>
 
@@ -25,8 +26,8 @@ int plan(const tegula_task* task, tegula_output_plan* outputs, std::size_t* scra
     const auto count = static_cast<std::uint64_t>(element_count(shape_of(block)));
     const std::uint64_t size = item_size(checked_dtype(block.dtype));
     if (task->task_params_size % size != 0 || task->task_params_size / size != count) {
-      throw ValueError("tegula.from_bytes: " + std::to_string(task->task_params_size) + " bytes for a block of " + std::to_string(count) +
-                       " elements of " + std::to_string(size) + " bytes");
+      throw ValueError("tegula.from_bytes: " + std::to_string(task->task_params_size) + " bytes for a block of " +
+                       std::to_string(count) + " elements of " + std::to_string(size) + " bytes");
     }
   });
 }

@@ -1,4 +1,5 @@
-// "tegula.nop": does nothing and puts out zeros in the declared shapes (unknown sizes become 0). For measuring what a task costs.
+// "tegula.nop": does nothing and puts out zeros in the declared shapes (unknown sizes become 0). For measuring what a
+// task costs.
 #include <algorithm>
 #include <cstring>
 

@@ -16,7 +16,8 @@ namespace {
 
 void check_shape(std::int32_t ndim, const std::int64_t* shape) {
   if (ndim < 0 || ndim > TEGULA_MAX_NDIM) {
-    throw ShapeError("an array of " + std::to_string(ndim) + " dimensions; at most " + std::to_string(TEGULA_MAX_NDIM) + " are possible");
+    throw ShapeError("an array of " + std::to_string(ndim) + " dimensions; at most " + std::to_string(TEGULA_MAX_NDIM) +
+                     " are possible");
   }
   element_count({shape, static_cast<std::size_t>(ndim)});
 }
@@ -36,10 +37,12 @@ std::int64_t piece_count(const tegula_input& input) {
 
 const tegula_array& single_piece(const tegula_task& task, std::uint32_t index) {
   if (index >= task.n_inputs) {
-    throw ValueError("the task has " + std::to_string(task.n_inputs) + " inputs; its parameters name input " + std::to_string(index));
+    throw ValueError("the task has " + std::to_string(task.n_inputs) + " inputs; its parameters name input " +
+                     std::to_string(index));
   }
   if (const auto count = piece_count(task.inputs[index]); count != 1) {
-    throw ValueError("input " + std::to_string(index) + " has " + std::to_string(count) + " pieces; the kernel takes one");
+    throw ValueError("input " + std::to_string(index) + " has " + std::to_string(count) +
+                     " pieces; the kernel takes one");
   }
   check_array(task.inputs[index].pieces[0]);
   return task.inputs[index].pieces[0];
@@ -47,7 +50,8 @@ const tegula_array& single_piece(const tegula_task& task, std::uint32_t index) {
 
 const tegula_block& declared_block(const tegula_task& task, std::uint32_t index) {
   if (index >= task.n_outputs) {
-    throw ValueError("the task declares " + std::to_string(task.n_outputs) + " outputs; the kernel needs " + std::to_string(index + 1));
+    throw ValueError("the task declares " + std::to_string(task.n_outputs) + " outputs; the kernel needs " +
+                     std::to_string(index + 1));
   }
   const tegula_block& block = task.declared[index];
   checked_dtype(block.dtype);
@@ -77,7 +81,8 @@ void write_plan(DType dtype, std::span<const std::int64_t> shape, tegula_output_
 }
 
 void plan_as_declared(const tegula_task& task, tegula_output_plan* outputs) {
-  if (task.n_outputs != 1) throw ValueError("the kernel has one output, the layer declares " + std::to_string(task.n_outputs));
+  if (task.n_outputs != 1)
+    throw ValueError("the kernel has one output, the layer declares " + std::to_string(task.n_outputs));
   const tegula_block& block = declared_block(task, 0);
   write_plan(checked_dtype(block.dtype), shape_of(block), &outputs[0]);
 }

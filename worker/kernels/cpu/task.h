@@ -1,4 +1,5 @@
-// Reading and checking what a task brings. A task comes from another process: nothing in it is believed before it is checked here.
+// Reading and checking what a task brings. A task comes from another process: nothing in it is believed before it is
+// checked here.
 #pragma once
 
 #include <cstddef>

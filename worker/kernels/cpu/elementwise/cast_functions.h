@@ -1,5 +1,5 @@
-// Casts. Integers wrap; a float outside an integer's range saturates and NaN becomes 0; complex to real drops the imaginary part; to bool
-// means "is not zero".
+// Casts. Integers wrap; a float outside an integer's range saturates and NaN becomes 0; complex to real drops the
+// imaginary part; to bool means "is not zero".
 #pragma once
 
 #include <complex>
@@ -13,7 +13,8 @@ namespace tegula::cpu {
 
 template <typename F, typename I>
 I saturate(F x) {
-  // The bounds that F can hold: the lowest is a power of two and exact; above, the first power of two that is too large.
+  // The bounds that F can hold: the lowest is a power of two and exact; above, the first power of two that is too
+  // large.
   constexpr F low = static_cast<F>(std::numeric_limits<I>::min());
   constexpr F end = F{2} * static_cast<F>(std::uint64_t{1} << (std::numeric_limits<I>::digits - 1));
   const bool inside = x >= low && x < end;
@@ -61,19 +62,32 @@ void cast_loop(void* out, const void* a, const void*, const void*, std::int64_t 
 template <typename From>
 Loop find_cast_to(DType to) {
   switch (to) {
-    case DType::kBool: return &cast_loop<From, bool>;
-    case DType::kInt8: return &cast_loop<From, std::int8_t>;
-    case DType::kInt16: return &cast_loop<From, std::int16_t>;
-    case DType::kInt32: return &cast_loop<From, std::int32_t>;
-    case DType::kInt64: return &cast_loop<From, std::int64_t>;
-    case DType::kUInt8: return &cast_loop<From, std::uint8_t>;
-    case DType::kUInt16: return &cast_loop<From, std::uint16_t>;
-    case DType::kUInt32: return &cast_loop<From, std::uint32_t>;
-    case DType::kUInt64: return &cast_loop<From, std::uint64_t>;
-    case DType::kFloat32: return &cast_loop<From, float>;
-    case DType::kFloat64: return &cast_loop<From, double>;
-    case DType::kComplex64: return &cast_loop<From, std::complex<float>>;
-    case DType::kComplex128: return &cast_loop<From, std::complex<double>>;
+    case DType::kBool:
+      return &cast_loop<From, bool>;
+    case DType::kInt8:
+      return &cast_loop<From, std::int8_t>;
+    case DType::kInt16:
+      return &cast_loop<From, std::int16_t>;
+    case DType::kInt32:
+      return &cast_loop<From, std::int32_t>;
+    case DType::kInt64:
+      return &cast_loop<From, std::int64_t>;
+    case DType::kUInt8:
+      return &cast_loop<From, std::uint8_t>;
+    case DType::kUInt16:
+      return &cast_loop<From, std::uint16_t>;
+    case DType::kUInt32:
+      return &cast_loop<From, std::uint32_t>;
+    case DType::kUInt64:
+      return &cast_loop<From, std::uint64_t>;
+    case DType::kFloat32:
+      return &cast_loop<From, float>;
+    case DType::kFloat64:
+      return &cast_loop<From, double>;
+    case DType::kComplex64:
+      return &cast_loop<From, std::complex<float>>;
+    case DType::kComplex128:
+      return &cast_loop<From, std::complex<double>>;
   }
   return nullptr;
 }

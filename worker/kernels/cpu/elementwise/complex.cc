@@ -1,4 +1,5 @@
-// Complex arithmetic with NumPy's meanings: plain products (no repair of infinities), Smith's division, lexicographic order.
+// Complex arithmetic with NumPy's meanings: plain products (no repair of infinities), Smith's division, lexicographic
+// order.
 #include <cmath>
 #include <complex>
 
@@ -32,15 +33,21 @@ bool less_equal(Complex<T> a, Complex<T> b) {
 
 struct Add {
   template <typename T>
-  static Complex<T> apply(Complex<T> a, Complex<T> b) { return {a.re + b.re, a.im + b.im}; }
+  static Complex<T> apply(Complex<T> a, Complex<T> b) {
+    return {a.re + b.re, a.im + b.im};
+  }
 };
 struct Subtract {
   template <typename T>
-  static Complex<T> apply(Complex<T> a, Complex<T> b) { return {a.re - b.re, a.im - b.im}; }
+  static Complex<T> apply(Complex<T> a, Complex<T> b) {
+    return {a.re - b.re, a.im - b.im};
+  }
 };
 struct Multiply {
   template <typename T>
-  static Complex<T> apply(Complex<T> a, Complex<T> b) { return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re}; }
+  static Complex<T> apply(Complex<T> a, Complex<T> b) {
+    return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
+  }
 };
 struct Divide {
   template <typename T>
@@ -57,43 +64,63 @@ struct Divide {
 };
 struct Maximum {
   template <typename T>
-  static Complex<T> apply(Complex<T> a, Complex<T> b) { return less_equal(b, a) || is_nan(a) ? a : b; }
+  static Complex<T> apply(Complex<T> a, Complex<T> b) {
+    return less_equal(b, a) || is_nan(a) ? a : b;
+  }
 };
 struct Minimum {
   template <typename T>
-  static Complex<T> apply(Complex<T> a, Complex<T> b) { return less_equal(a, b) || is_nan(a) ? a : b; }
+  static Complex<T> apply(Complex<T> a, Complex<T> b) {
+    return less_equal(a, b) || is_nan(a) ? a : b;
+  }
 };
 struct Fmax {
   template <typename T>
-  static Complex<T> apply(Complex<T> a, Complex<T> b) { return less_equal(b, a) || is_nan(b) ? a : b; }
+  static Complex<T> apply(Complex<T> a, Complex<T> b) {
+    return less_equal(b, a) || is_nan(b) ? a : b;
+  }
 };
 struct Fmin {
   template <typename T>
-  static Complex<T> apply(Complex<T> a, Complex<T> b) { return less_equal(a, b) || is_nan(b) ? a : b; }
+  static Complex<T> apply(Complex<T> a, Complex<T> b) {
+    return less_equal(a, b) || is_nan(b) ? a : b;
+  }
 };
 struct Positive {
   template <typename T>
-  static Complex<T> apply(Complex<T> a) { return a; }
+  static Complex<T> apply(Complex<T> a) {
+    return a;
+  }
 };
 struct Negative {
   template <typename T>
-  static Complex<T> apply(Complex<T> a) { return {-a.re, -a.im}; }
+  static Complex<T> apply(Complex<T> a) {
+    return {-a.re, -a.im};
+  }
 };
 struct Conjugate {
   template <typename T>
-  static Complex<T> apply(Complex<T> a) { return {a.re, -a.im}; }
+  static Complex<T> apply(Complex<T> a) {
+    return {a.re, -a.im};
+  }
 };
 struct Real {
   template <typename T>
-  static T apply(Complex<T> a) { return a.re; }
+  static T apply(Complex<T> a) {
+    return a.re;
+  }
 };
 struct Imag {
   template <typename T>
-  static T apply(Complex<T> a) { return a.im; }
+  static T apply(Complex<T> a) {
+    return a.im;
+  }
 };
 struct Absolute {
   template <typename T>
-  static T apply(Complex<T> a) { return std::hypot(a.re, a.im); }
+  static T apply(Complex<T> a) {
+    return std::hypot(a.re, a.im);
+  }
 };
 struct Sign {  // a / |a|, 0 for 0 (NumPy 2)
   template <typename T>
@@ -101,7 +128,8 @@ struct Sign {  // a / |a|, 0 for 0 (NumPy 2)
     if (!not_zero(a)) return {T{0}, T{0}};
     if (std::isinf(a.re) != std::isinf(a.im)) {
       if (is_nan(a)) return {T{NAN}, T{NAN}};
-      return std::isinf(a.re) ? Complex<T>{std::copysign(T{1}, a.re), T{0}} : Complex<T>{T{0}, std::copysign(T{1}, a.im)};
+      return std::isinf(a.re) ? Complex<T>{std::copysign(T{1}, a.re), T{0}}
+                              : Complex<T>{T{0}, std::copysign(T{1}, a.im)};
     }
     const T size = std::hypot(a.re, a.im);
     return {a.re / size, a.im / size};
@@ -109,105 +137,169 @@ struct Sign {  // a / |a|, 0 for 0 (NumPy 2)
 };
 struct Square {
   template <typename T>
-  static Complex<T> apply(Complex<T> a) { return {a.re * a.re - a.im * a.im, a.re * a.im + a.im * a.re}; }
+  static Complex<T> apply(Complex<T> a) {
+    return {a.re * a.re - a.im * a.im, a.re * a.im + a.im * a.re};
+  }
 };
 struct Reciprocal {
   template <typename T>
-  static Complex<T> apply(Complex<T> a) { return Divide::apply(Complex<T>{T{1}, T{0}}, a); }
+  static Complex<T> apply(Complex<T> a) {
+    return Divide::apply(Complex<T>{T{1}, T{0}}, a);
+  }
 };
 struct Rint {
   template <typename T>
-  static Complex<T> apply(Complex<T> a) { return {std::rint(a.re), std::rint(a.im)}; }
+  static Complex<T> apply(Complex<T> a) {
+    return {std::rint(a.re), std::rint(a.im)};
+  }
 };
 struct Equal {
   template <typename T>
-  static BoolByte apply(Complex<T> a, Complex<T> b) { return static_cast<BoolByte>((a.re == b.re) & (a.im == b.im)); }
+  static BoolByte apply(Complex<T> a, Complex<T> b) {
+    return static_cast<BoolByte>((a.re == b.re) & (a.im == b.im));
+  }
 };
 struct NotEqual {
   template <typename T>
-  static BoolByte apply(Complex<T> a, Complex<T> b) { return static_cast<BoolByte>((a.re != b.re) | (a.im != b.im)); }
+  static BoolByte apply(Complex<T> a, Complex<T> b) {
+    return static_cast<BoolByte>((a.re != b.re) | (a.im != b.im));
+  }
 };
 struct Less {
   template <typename T>
-  static BoolByte apply(Complex<T> a, Complex<T> b) { return less(a, b); }
+  static BoolByte apply(Complex<T> a, Complex<T> b) {
+    return less(a, b);
+  }
 };
 struct LessEqual {
   template <typename T>
-  static BoolByte apply(Complex<T> a, Complex<T> b) { return less_equal(a, b); }
+  static BoolByte apply(Complex<T> a, Complex<T> b) {
+    return less_equal(a, b);
+  }
 };
 struct Greater {
   template <typename T>
-  static BoolByte apply(Complex<T> a, Complex<T> b) { return less(b, a); }
+  static BoolByte apply(Complex<T> a, Complex<T> b) {
+    return less(b, a);
+  }
 };
 struct GreaterEqual {
   template <typename T>
-  static BoolByte apply(Complex<T> a, Complex<T> b) { return less_equal(b, a); }
+  static BoolByte apply(Complex<T> a, Complex<T> b) {
+    return less_equal(b, a);
+  }
 };
 struct Isnan {
   template <typename T>
-  static BoolByte apply(Complex<T> a) { return is_nan(a); }
+  static BoolByte apply(Complex<T> a) {
+    return is_nan(a);
+  }
 };
 struct Isinf {
   template <typename T>
-  static BoolByte apply(Complex<T> a) { return std::isinf(a.re) || std::isinf(a.im); }
+  static BoolByte apply(Complex<T> a) {
+    return std::isinf(a.re) || std::isinf(a.im);
+  }
 };
 struct Isfinite {
   template <typename T>
-  static BoolByte apply(Complex<T> a) { return std::isfinite(a.re) && std::isfinite(a.im); }
+  static BoolByte apply(Complex<T> a) {
+    return std::isfinite(a.re) && std::isfinite(a.im);
+  }
 };
 struct LogicalAnd {
   template <typename T>
-  static BoolByte apply(Complex<T> a, Complex<T> b) { return not_zero(a) && not_zero(b); }
+  static BoolByte apply(Complex<T> a, Complex<T> b) {
+    return not_zero(a) && not_zero(b);
+  }
 };
 struct LogicalOr {
   template <typename T>
-  static BoolByte apply(Complex<T> a, Complex<T> b) { return not_zero(a) || not_zero(b); }
+  static BoolByte apply(Complex<T> a, Complex<T> b) {
+    return not_zero(a) || not_zero(b);
+  }
 };
 struct LogicalXor {
   template <typename T>
-  static BoolByte apply(Complex<T> a, Complex<T> b) { return not_zero(a) != not_zero(b); }
+  static BoolByte apply(Complex<T> a, Complex<T> b) {
+    return not_zero(a) != not_zero(b);
+  }
 };
 struct LogicalNot {
   template <typename T>
-  static BoolByte apply(Complex<T> a) { return !not_zero(a); }
+  static BoolByte apply(Complex<T> a) {
+    return !not_zero(a);
+  }
 };
 
 template <typename T>
 Loop find(Op op, unsigned scalars) {
   using C = Complex<T>;
   switch (op) {
-    case Op::kPositive: return unary<Positive, C>();
-    case Op::kNegative: return unary<Negative, C>();
-    case Op::kAbsolute: return unary<Absolute, C, T>();
-    case Op::kSign: return unary<Sign, C>();
-    case Op::kConjugate: return unary<Conjugate, C>();
-    case Op::kReal: return unary<Real, C, T>();
-    case Op::kImag: return unary<Imag, C, T>();
-    case Op::kSquare: return unary<Square, C>();
-    case Op::kReciprocal: return unary<Reciprocal, C>();
-    case Op::kRint: return unary<Rint, C>();
-    case Op::kIsnan: return unary<Isnan, C, BoolByte>();
-    case Op::kIsinf: return unary<Isinf, C, BoolByte>();
-    case Op::kIsfinite: return unary<Isfinite, C, BoolByte>();
-    case Op::kLogicalNot: return unary<LogicalNot, C, BoolByte>();
-    case Op::kAdd: return binary<Add, C>(scalars);
-    case Op::kSubtract: return binary<Subtract, C>(scalars);
-    case Op::kMultiply: return binary<Multiply, C>(scalars);
-    case Op::kDivide: return binary<Divide, C>(scalars);
-    case Op::kMaximum: return binary<Maximum, C>(scalars);
-    case Op::kMinimum: return binary<Minimum, C>(scalars);
-    case Op::kFmax: return binary<Fmax, C>(scalars);
-    case Op::kFmin: return binary<Fmin, C>(scalars);
-    case Op::kEqual: return binary<Equal, C, BoolByte>(scalars);
-    case Op::kNotEqual: return binary<NotEqual, C, BoolByte>(scalars);
-    case Op::kLess: return binary<Less, C, BoolByte>(scalars);
-    case Op::kLessEqual: return binary<LessEqual, C, BoolByte>(scalars);
-    case Op::kGreater: return binary<Greater, C, BoolByte>(scalars);
-    case Op::kGreaterEqual: return binary<GreaterEqual, C, BoolByte>(scalars);
-    case Op::kLogicalAnd: return binary<LogicalAnd, C, BoolByte>(scalars);
-    case Op::kLogicalOr: return binary<LogicalOr, C, BoolByte>(scalars);
-    case Op::kLogicalXor: return binary<LogicalXor, C, BoolByte>(scalars);
-    default: return nullptr;
+    case Op::kPositive:
+      return unary<Positive, C>();
+    case Op::kNegative:
+      return unary<Negative, C>();
+    case Op::kAbsolute:
+      return unary<Absolute, C, T>();
+    case Op::kSign:
+      return unary<Sign, C>();
+    case Op::kConjugate:
+      return unary<Conjugate, C>();
+    case Op::kReal:
+      return unary<Real, C, T>();
+    case Op::kImag:
+      return unary<Imag, C, T>();
+    case Op::kSquare:
+      return unary<Square, C>();
+    case Op::kReciprocal:
+      return unary<Reciprocal, C>();
+    case Op::kRint:
+      return unary<Rint, C>();
+    case Op::kIsnan:
+      return unary<Isnan, C, BoolByte>();
+    case Op::kIsinf:
+      return unary<Isinf, C, BoolByte>();
+    case Op::kIsfinite:
+      return unary<Isfinite, C, BoolByte>();
+    case Op::kLogicalNot:
+      return unary<LogicalNot, C, BoolByte>();
+    case Op::kAdd:
+      return binary<Add, C>(scalars);
+    case Op::kSubtract:
+      return binary<Subtract, C>(scalars);
+    case Op::kMultiply:
+      return binary<Multiply, C>(scalars);
+    case Op::kDivide:
+      return binary<Divide, C>(scalars);
+    case Op::kMaximum:
+      return binary<Maximum, C>(scalars);
+    case Op::kMinimum:
+      return binary<Minimum, C>(scalars);
+    case Op::kFmax:
+      return binary<Fmax, C>(scalars);
+    case Op::kFmin:
+      return binary<Fmin, C>(scalars);
+    case Op::kEqual:
+      return binary<Equal, C, BoolByte>(scalars);
+    case Op::kNotEqual:
+      return binary<NotEqual, C, BoolByte>(scalars);
+    case Op::kLess:
+      return binary<Less, C, BoolByte>(scalars);
+    case Op::kLessEqual:
+      return binary<LessEqual, C, BoolByte>(scalars);
+    case Op::kGreater:
+      return binary<Greater, C, BoolByte>(scalars);
+    case Op::kGreaterEqual:
+      return binary<GreaterEqual, C, BoolByte>(scalars);
+    case Op::kLogicalAnd:
+      return binary<LogicalAnd, C, BoolByte>(scalars);
+    case Op::kLogicalOr:
+      return binary<LogicalOr, C, BoolByte>(scalars);
+    case Op::kLogicalXor:
+      return binary<LogicalXor, C, BoolByte>(scalars);
+    default:
+      return nullptr;
   }
 }
 

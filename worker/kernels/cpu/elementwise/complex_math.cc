@@ -1,4 +1,5 @@
-// Functions of complex numbers, by the C library: a few units in the last place of the larger part (powers: times |y log x|).
+// Functions of complex numbers, by the C library: a few units in the last place of the larger part (powers: times |y
+// log x|).
 #include <cmath>
 #include <complex>
 
@@ -61,13 +62,13 @@ Double power(Double base, Double exponent) {
   return n < 0 ? 1.0 / result : result;
 }
 
-#define TEGULA_IN_DOUBLE(Name, function)           \
-  struct Name {                                    \
-    template <typename... C>                       \
-    static auto apply(C... x) {                    \
-      using Result = std::common_type_t<C...>;     \
-      return Result(function(Double(x)...));       \
-    }                                              \
+#define TEGULA_IN_DOUBLE(Name, function)       \
+  struct Name {                                \
+    template <typename... C>                   \
+    static auto apply(C... x) {                \
+      using Result = std::common_type_t<C...>; \
+      return Result(function(Double(x)...));   \
+    }                                          \
   }
 TEGULA_IN_DOUBLE(Exp2, exp2);
 TEGULA_IN_DOUBLE(Log2, log2);
@@ -79,28 +80,50 @@ TEGULA_IN_DOUBLE(Power, power);
 template <typename C>
 Loop find(Op op, unsigned scalars) {
   switch (op) {
-    case Op::kSqrt: return unary<Sqrt, C>();
-    case Op::kExp: return unary<Exp, C>();
-    case Op::kExp2: return unary<Exp2, C>();
-    case Op::kExpm1: return unary<Expm1, C>();
-    case Op::kLog: return unary<Log, C>();
-    case Op::kLog2: return unary<Log2, C>();
-    case Op::kLog10: return unary<Log10, C>();
-    case Op::kLog1p: return unary<Log1p, C>();
-    case Op::kSin: return unary<Sin, C>();
-    case Op::kCos: return unary<Cos, C>();
-    case Op::kTan: return unary<Tan, C>();
-    case Op::kArcsin: return unary<Arcsin, C>();
-    case Op::kArccos: return unary<Arccos, C>();
-    case Op::kArctan: return unary<Arctan, C>();
-    case Op::kSinh: return unary<Sinh, C>();
-    case Op::kCosh: return unary<Cosh, C>();
-    case Op::kTanh: return unary<Tanh, C>();
-    case Op::kArcsinh: return unary<Arcsinh, C>();
-    case Op::kArccosh: return unary<Arccosh, C>();
-    case Op::kArctanh: return unary<Arctanh, C>();
-    case Op::kPower: return binary<Power, C>(scalars);
-    default: return nullptr;
+    case Op::kSqrt:
+      return unary<Sqrt, C>();
+    case Op::kExp:
+      return unary<Exp, C>();
+    case Op::kExp2:
+      return unary<Exp2, C>();
+    case Op::kExpm1:
+      return unary<Expm1, C>();
+    case Op::kLog:
+      return unary<Log, C>();
+    case Op::kLog2:
+      return unary<Log2, C>();
+    case Op::kLog10:
+      return unary<Log10, C>();
+    case Op::kLog1p:
+      return unary<Log1p, C>();
+    case Op::kSin:
+      return unary<Sin, C>();
+    case Op::kCos:
+      return unary<Cos, C>();
+    case Op::kTan:
+      return unary<Tan, C>();
+    case Op::kArcsin:
+      return unary<Arcsin, C>();
+    case Op::kArccos:
+      return unary<Arccos, C>();
+    case Op::kArctan:
+      return unary<Arctan, C>();
+    case Op::kSinh:
+      return unary<Sinh, C>();
+    case Op::kCosh:
+      return unary<Cosh, C>();
+    case Op::kTanh:
+      return unary<Tanh, C>();
+    case Op::kArcsinh:
+      return unary<Arcsinh, C>();
+    case Op::kArccosh:
+      return unary<Arccosh, C>();
+    case Op::kArctanh:
+      return unary<Arctanh, C>();
+    case Op::kPower:
+      return binary<Power, C>(scalars);
+    default:
+      return nullptr;
   }
 }
 

@@ -5,15 +5,24 @@ namespace {
 
 Loop find_same_type_loop(Op op, DType type, unsigned scalars) {
   switch (type) {
-    case DType::kBool: return find_bool_loop(op, scalars);
-    case DType::kInt8: return find_int8_loop(op, scalars);
-    case DType::kInt16: return find_int16_loop(op, scalars);
-    case DType::kInt32: return find_int32_loop(op, scalars);
-    case DType::kInt64: return find_int64_loop(op, scalars);
-    case DType::kUInt8: return find_uint8_loop(op, scalars);
-    case DType::kUInt16: return find_uint16_loop(op, scalars);
-    case DType::kUInt32: return find_uint32_loop(op, scalars);
-    case DType::kUInt64: return find_uint64_loop(op, scalars);
+    case DType::kBool:
+      return find_bool_loop(op, scalars);
+    case DType::kInt8:
+      return find_int8_loop(op, scalars);
+    case DType::kInt16:
+      return find_int16_loop(op, scalars);
+    case DType::kInt32:
+      return find_int32_loop(op, scalars);
+    case DType::kInt64:
+      return find_int64_loop(op, scalars);
+    case DType::kUInt8:
+      return find_uint8_loop(op, scalars);
+    case DType::kUInt16:
+      return find_uint16_loop(op, scalars);
+    case DType::kUInt32:
+      return find_uint32_loop(op, scalars);
+    case DType::kUInt64:
+      return find_uint64_loop(op, scalars);
     case DType::kFloat32:
     case DType::kFloat64: {
       const Loop loop = find_float_loop(op, type, scalars);

@@ -2,6 +2,8 @@
 
 namespace tegula::cpu {
 
-Loop find_float32_pair(Op first, Op second, bool swapped, unsigned scalars) { return find_pair_of<float>(first, second, swapped, scalars); }
+Loop find_float32_pair(Op first, Op second, bool swapped, unsigned scalars) {
+  return find_pair_of<float>(first, second, swapped, scalars);
+}
 
 }  // namespace tegula::cpu

@@ -1,5 +1,6 @@
-// Transcendental functions of real numbers, by SLEEF: within 1 unit in the last place (hypot: 0.5 and a bit), the same bits on every x86 level.
-// Outside the ranges for which SLEEF promises that, elements are done again by the C library, within 2 units.
+// Transcendental functions of real numbers, by SLEEF: within 1 unit in the last place (hypot: 0.5 and a bit), the same
+// bits on every x86 level. Outside the ranges for which SLEEF promises that, elements are done again by the C library,
+// within 2 units.
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -81,11 +82,13 @@ void math_binary(void* out, const void* a, const void* b, const void*, std::int6
   const auto* y = static_cast<const T*>(b);
   auto* to = static_cast<T*>(out);
   by_vectors(n, to, [x, y](std::int64_t i, std::int64_t count) {
-    return F::vector(kScalars == kScalarA ? repeat(*x) : load_at(x, i, count), kScalars == kScalarB ? repeat(*y) : load_at(y, i, count));
+    return F::vector(kScalars == kScalarA ? repeat(*x) : load_at(x, i, count),
+                     kScalars == kScalarB ? repeat(*y) : load_at(y, i, count));
   });
   if constexpr (requires { F::result_is_trusted(T{}); }) {
     for (std::int64_t i = 0; i < n; ++i) {
-      if (!F::result_is_trusted(to[i])) to[i] = F::scalar(kScalars == kScalarA ? *x : x[i], kScalars == kScalarB ? *y : y[i]);
+      if (!F::result_is_trusted(to[i]))
+        to[i] = F::scalar(kScalars == kScalarA ? *x : x[i], kScalars == kScalarB ? *y : y[i]);
     }
   }
 }
@@ -93,32 +96,36 @@ void math_binary(void* out, const void* a, const void* b, const void*, std::int6
 template <typename T, typename F>
 Loop math_binary(unsigned scalars) {
   switch (scalars) {
-    case kNoScalar: return &math_binary<T, F, kNoScalar>;
-    case kScalarA: return &math_binary<T, F, kScalarA>;
-    case kScalarB: return &math_binary<T, F, kScalarB>;
-    default: return nullptr;
+    case kNoScalar:
+      return &math_binary<T, F, kNoScalar>;
+    case kScalarA:
+      return &math_binary<T, F, kScalarA>;
+    case kScalarB:
+      return &math_binary<T, F, kScalarB>;
+    default:
+      return nullptr;
   }
 }
 
 // Overloads on the vector type choose between float and double.
 #if defined(__SSE2__)
-#define TEGULA_UNARY_MATH(Name, sleef, ulp, std_name)                               \
-  struct Name {                                                                     \
+#define TEGULA_UNARY_MATH(Name, sleef, ulp, std_name)                                \
+  struct Name {                                                                      \
     static VectorF64 vector(VectorF64 x) { return TEGULA_SLEEF_F64(sleef, ulp)(x); } \
     static VectorF32 vector(VectorF32 x) { return TEGULA_SLEEF_F32(sleef, ulp)(x); } \
-    template <typename T>                                                           \
-    static T scalar(T x) {                                                          \
-      return std::std_name(x);                                                      \
-    }                                                                               \
+    template <typename T>                                                            \
+    static T scalar(T x) {                                                           \
+      return std::std_name(x);                                                       \
+    }                                                                                \
   }
-#define TEGULA_BINARY_MATH(Name, sleef, ulp, std_name)                                                        \
-  struct Name {                                                                                               \
-    static VectorF64 vector(VectorF64 x, VectorF64 y) { return TEGULA_SLEEF_F64(sleef, ulp)(x, y); }           \
-    static VectorF32 vector(VectorF32 x, VectorF32 y) { return TEGULA_SLEEF_F32(sleef, ulp)(x, y); }           \
-    template <typename T>                                                                                     \
-    static T scalar(T x, T y) {                                                                               \
-      return std::std_name(x, y);                                                                             \
-    }                                                                                                         \
+#define TEGULA_BINARY_MATH(Name, sleef, ulp, std_name)                                               \
+  struct Name {                                                                                      \
+    static VectorF64 vector(VectorF64 x, VectorF64 y) { return TEGULA_SLEEF_F64(sleef, ulp)(x, y); } \
+    static VectorF32 vector(VectorF32 x, VectorF32 y) { return TEGULA_SLEEF_F32(sleef, ulp)(x, y); } \
+    template <typename T>                                                                            \
+    static T scalar(T x, T y) {                                                                      \
+      return std::std_name(x, y);                                                                    \
+    }                                                                                                \
   }
 #else
 #define TEGULA_UNARY_MATH(Name, sleef, ulp, std_name) \
@@ -202,30 +209,54 @@ using Arccosh = InsideSquareRange<ArccoshInside>;
 template <typename T>
 Loop find(Op op, unsigned scalars) {
   switch (op) {
-    case Op::kCbrt: return &math_unary<T, Cbrt>;
-    case Op::kExp: return &math_unary<T, Exp>;
-    case Op::kExp2: return &math_unary<T, Exp2>;
-    case Op::kExpm1: return &math_unary<T, Expm1>;
-    case Op::kLog: return &math_unary<T, Log>;
-    case Op::kLog2: return &math_unary<T, Log2>;
-    case Op::kLog10: return &math_unary<T, Log10>;
-    case Op::kLog1p: return &math_unary<T, Log1p>;
-    case Op::kSin: return &math_unary<T, Sin>;
-    case Op::kCos: return &math_unary<T, Cos>;
-    case Op::kTan: return &math_unary<T, Tan>;
-    case Op::kArcsin: return &math_unary<T, Arcsin>;
-    case Op::kArccos: return &math_unary<T, Arccos>;
-    case Op::kArctan: return &math_unary<T, Arctan>;
-    case Op::kSinh: return &math_unary<T, Sinh>;
-    case Op::kCosh: return &math_unary<T, Cosh>;
-    case Op::kTanh: return &math_unary<T, Tanh>;
-    case Op::kArcsinh: return &math_unary<T, Arcsinh>;
-    case Op::kArccosh: return &math_unary<T, Arccosh>;
-    case Op::kArctanh: return &math_unary<T, Arctanh>;
-    case Op::kPower: return math_binary<T, Power>(scalars);
-    case Op::kArctan2: return math_binary<T, Arctan2>(scalars);
-    case Op::kHypot: return math_binary<T, Hypot>(scalars);
-    default: return nullptr;
+    case Op::kCbrt:
+      return &math_unary<T, Cbrt>;
+    case Op::kExp:
+      return &math_unary<T, Exp>;
+    case Op::kExp2:
+      return &math_unary<T, Exp2>;
+    case Op::kExpm1:
+      return &math_unary<T, Expm1>;
+    case Op::kLog:
+      return &math_unary<T, Log>;
+    case Op::kLog2:
+      return &math_unary<T, Log2>;
+    case Op::kLog10:
+      return &math_unary<T, Log10>;
+    case Op::kLog1p:
+      return &math_unary<T, Log1p>;
+    case Op::kSin:
+      return &math_unary<T, Sin>;
+    case Op::kCos:
+      return &math_unary<T, Cos>;
+    case Op::kTan:
+      return &math_unary<T, Tan>;
+    case Op::kArcsin:
+      return &math_unary<T, Arcsin>;
+    case Op::kArccos:
+      return &math_unary<T, Arccos>;
+    case Op::kArctan:
+      return &math_unary<T, Arctan>;
+    case Op::kSinh:
+      return &math_unary<T, Sinh>;
+    case Op::kCosh:
+      return &math_unary<T, Cosh>;
+    case Op::kTanh:
+      return &math_unary<T, Tanh>;
+    case Op::kArcsinh:
+      return &math_unary<T, Arcsinh>;
+    case Op::kArccosh:
+      return &math_unary<T, Arccosh>;
+    case Op::kArctanh:
+      return &math_unary<T, Arctanh>;
+    case Op::kPower:
+      return math_binary<T, Power>(scalars);
+    case Op::kArctan2:
+      return math_binary<T, Arctan2>(scalars);
+    case Op::kHypot:
+      return math_binary<T, Hypot>(scalars);
+    default:
+      return nullptr;
   }
 }
 

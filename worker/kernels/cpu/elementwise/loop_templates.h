@@ -39,10 +39,14 @@ Loop unary() {
 template <typename F, typename T, typename R = T>
 Loop binary(unsigned scalars) {
   switch (scalars) {
-    case kNoScalar: return &binary_loop<F, T, R, kNoScalar>;
-    case kScalarA: return &binary_loop<F, T, R, kScalarA>;
-    case kScalarB: return &binary_loop<F, T, R, kScalarB>;
-    default: return nullptr;
+    case kNoScalar:
+      return &binary_loop<F, T, R, kNoScalar>;
+    case kScalarA:
+      return &binary_loop<F, T, R, kScalarA>;
+    case kScalarB:
+      return &binary_loop<F, T, R, kScalarB>;
+    default:
+      return nullptr;
   }
 }
 

@@ -8,14 +8,14 @@
 
 namespace tegula::cpu {
 
-// One operation on n elements. An operand is a tile of n elements or, where the loop was asked for so, one element used for all.
-// Operands and result do not overlap. Unused operands are ignored.
+// One operation on n elements. An operand is a tile of n elements or, where the loop was asked for so, one element used
+// for all. Operands and result do not overlap. Unused operands are ignored.
 using Loop = void (*)(void* out, const void* a, const void* b, const void* c, std::int64_t n);
 
 enum Scalars : unsigned { kNoScalar = 0, kScalarA = 1, kScalarB = 2, kScalarC = 4 };
 
-// The loop for operands of `type` and a result of `to`, or nullptr when there is none. At least one operand is a tile: `scalars` never names
-// all of them.
+// The loop for operands of `type` and a result of `to`, or nullptr when there is none. At least one operand is a tile:
+// `scalars` never names all of them.
 Loop find_loop(Op op, DType type, DType to, unsigned scalars);
 Loop find_cast(DType from, DType to);
 

@@ -27,13 +27,20 @@ void pair_loop(void* out, const void* a, const void* b, const void* c, std::int6
 template <typename First, typename Second, bool kSwapped, typename T>
 Loop pair_for(unsigned scalars) {
   switch (scalars) {
-    case kNoScalar: return &pair_loop<First, Second, kSwapped, T, 0>;
-    case kScalarA: return &pair_loop<First, Second, kSwapped, T, 1>;
-    case kScalarB: return &pair_loop<First, Second, kSwapped, T, 2>;
-    case kScalarC: return &pair_loop<First, Second, kSwapped, T, 4>;
-    case kScalarA | kScalarC: return &pair_loop<First, Second, kSwapped, T, 5>;
-    case kScalarB | kScalarC: return &pair_loop<First, Second, kSwapped, T, 6>;
-    default: return nullptr;
+    case kNoScalar:
+      return &pair_loop<First, Second, kSwapped, T, 0>;
+    case kScalarA:
+      return &pair_loop<First, Second, kSwapped, T, 1>;
+    case kScalarB:
+      return &pair_loop<First, Second, kSwapped, T, 2>;
+    case kScalarC:
+      return &pair_loop<First, Second, kSwapped, T, 4>;
+    case kScalarA | kScalarC:
+      return &pair_loop<First, Second, kSwapped, T, 5>;
+    case kScalarB | kScalarC:
+      return &pair_loop<First, Second, kSwapped, T, 6>;
+    default:
+      return nullptr;
   }
 }
 
@@ -41,22 +48,32 @@ template <typename First, typename T>
 Loop pair_with_first(Op second, bool swapped, unsigned scalars) {
   using namespace real;
   switch (second) {
-    case Op::kAdd: return pair_for<First, Add, false, T>(scalars);
-    case Op::kMultiply: return pair_for<First, Multiply, false, T>(scalars);
-    case Op::kSubtract: return swapped ? pair_for<First, Subtract, true, T>(scalars) : pair_for<First, Subtract, false, T>(scalars);
-    case Op::kDivide: return swapped ? pair_for<First, Divide, true, T>(scalars) : pair_for<First, Divide, false, T>(scalars);
-    default: return nullptr;
+    case Op::kAdd:
+      return pair_for<First, Add, false, T>(scalars);
+    case Op::kMultiply:
+      return pair_for<First, Multiply, false, T>(scalars);
+    case Op::kSubtract:
+      return swapped ? pair_for<First, Subtract, true, T>(scalars) : pair_for<First, Subtract, false, T>(scalars);
+    case Op::kDivide:
+      return swapped ? pair_for<First, Divide, true, T>(scalars) : pair_for<First, Divide, false, T>(scalars);
+    default:
+      return nullptr;
   }
 }
 
 template <typename T>
 Loop find_pair_of(Op first, Op second, bool swapped, unsigned scalars) {
   switch (first) {
-    case Op::kAdd: return pair_with_first<real::Add, T>(second, swapped, scalars);
-    case Op::kSubtract: return pair_with_first<real::Subtract, T>(second, swapped, scalars);
-    case Op::kMultiply: return pair_with_first<real::Multiply, T>(second, swapped, scalars);
-    case Op::kDivide: return pair_with_first<real::Divide, T>(second, swapped, scalars);
-    default: return nullptr;
+    case Op::kAdd:
+      return pair_with_first<real::Add, T>(second, swapped, scalars);
+    case Op::kSubtract:
+      return pair_with_first<real::Subtract, T>(second, swapped, scalars);
+    case Op::kMultiply:
+      return pair_with_first<real::Multiply, T>(second, swapped, scalars);
+    case Op::kDivide:
+      return pair_with_first<real::Divide, T>(second, swapped, scalars);
+    default:
+      return nullptr;
   }
 }
 

@@ -28,11 +28,16 @@ Loop cast_pair_for(bool swapped, unsigned scalars) {
 template <typename From>
 Loop cast_pair_from(Op op, bool swapped, unsigned scalars) {
   switch (op) {
-    case Op::kAdd: return cast_pair_for<From, real::Add>(swapped, scalars);
-    case Op::kSubtract: return cast_pair_for<From, real::Subtract>(swapped, scalars);
-    case Op::kMultiply: return cast_pair_for<From, real::Multiply>(swapped, scalars);
-    case Op::kDivide: return cast_pair_for<From, real::Divide>(swapped, scalars);
-    default: return nullptr;
+    case Op::kAdd:
+      return cast_pair_for<From, real::Add>(swapped, scalars);
+    case Op::kSubtract:
+      return cast_pair_for<From, real::Subtract>(swapped, scalars);
+    case Op::kMultiply:
+      return cast_pair_for<From, real::Multiply>(swapped, scalars);
+    case Op::kDivide:
+      return cast_pair_for<From, real::Divide>(swapped, scalars);
+    default:
+      return nullptr;
   }
 }
 
@@ -49,27 +54,39 @@ bool is_pairable(Op op, DType type) {
 }
 
 Loop find_pair(Op first, Op second, bool swapped, DType type, unsigned scalars) {
-  return type == DType::kFloat32 ? find_float32_pair(first, second, swapped, scalars) : find_float64_pair(first, second, swapped, scalars);
+  return type == DType::kFloat32 ? find_float32_pair(first, second, swapped, scalars)
+                                 : find_float64_pair(first, second, swapped, scalars);
 }
 
 Loop find_cast_pair(DType from, Op second, bool swapped, unsigned scalars) {
   switch (from) {
-    case DType::kFloat32: return cast_pair_from<float>(second, swapped, scalars);
-    case DType::kInt64: return cast_pair_from<std::int64_t>(second, swapped, scalars);
-    case DType::kInt32: return cast_pair_from<std::int32_t>(second, swapped, scalars);
-    case DType::kInt16: return cast_pair_from<std::int16_t>(second, swapped, scalars);
-    case DType::kUInt8: return cast_pair_from<std::uint8_t>(second, swapped, scalars);
-    default: return nullptr;
+    case DType::kFloat32:
+      return cast_pair_from<float>(second, swapped, scalars);
+    case DType::kInt64:
+      return cast_pair_from<std::int64_t>(second, swapped, scalars);
+    case DType::kInt32:
+      return cast_pair_from<std::int32_t>(second, swapped, scalars);
+    case DType::kInt16:
+      return cast_pair_from<std::int16_t>(second, swapped, scalars);
+    case DType::kUInt8:
+      return cast_pair_from<std::uint8_t>(second, swapped, scalars);
+    default:
+      return nullptr;
   }
 }
 
 Loop find_narrowing(Op first, unsigned scalars) {
   switch (first) {
-    case Op::kAdd: return narrowing_for<real::Add>(scalars);
-    case Op::kSubtract: return narrowing_for<real::Subtract>(scalars);
-    case Op::kMultiply: return narrowing_for<real::Multiply>(scalars);
-    case Op::kDivide: return narrowing_for<real::Divide>(scalars);
-    default: return nullptr;
+    case Op::kAdd:
+      return narrowing_for<real::Add>(scalars);
+    case Op::kSubtract:
+      return narrowing_for<real::Subtract>(scalars);
+    case Op::kMultiply:
+      return narrowing_for<real::Multiply>(scalars);
+    case Op::kDivide:
+      return narrowing_for<real::Divide>(scalars);
+    default:
+      return nullptr;
   }
 }
 

@@ -26,14 +26,22 @@ void select_loop(void* out, const void* condition, const void* yes, const void* 
 template <typename T>
 Loop find(unsigned scalars) {
   switch (scalars) {
-    case kNoScalar: return &select_loop<T, 0>;
-    case kScalarA: return &select_loop<T, 1>;
-    case kScalarB: return &select_loop<T, 2>;
-    case kScalarA | kScalarB: return &select_loop<T, 3>;
-    case kScalarC: return &select_loop<T, 4>;
-    case kScalarA | kScalarC: return &select_loop<T, 5>;
-    case kScalarB | kScalarC: return &select_loop<T, 6>;
-    default: return nullptr;
+    case kNoScalar:
+      return &select_loop<T, 0>;
+    case kScalarA:
+      return &select_loop<T, 1>;
+    case kScalarB:
+      return &select_loop<T, 2>;
+    case kScalarA | kScalarB:
+      return &select_loop<T, 3>;
+    case kScalarC:
+      return &select_loop<T, 4>;
+    case kScalarA | kScalarC:
+      return &select_loop<T, 5>;
+    case kScalarB | kScalarC:
+      return &select_loop<T, 6>;
+    default:
+      return nullptr;
   }
 }
 
@@ -41,11 +49,16 @@ Loop find(unsigned scalars) {
 
 Loop find_select(std::size_t item_size, unsigned scalars) {
   switch (item_size) {
-    case 1: return find<std::uint8_t>(scalars);
-    case 2: return find<std::uint16_t>(scalars);
-    case 4: return find<std::uint32_t>(scalars);
-    case 8: return find<std::uint64_t>(scalars);
-    default: return find<Sixteen>(scalars);
+    case 1:
+      return find<std::uint8_t>(scalars);
+    case 2:
+      return find<std::uint16_t>(scalars);
+    case 4:
+      return find<std::uint32_t>(scalars);
+    case 8:
+      return find<std::uint64_t>(scalars);
+    default:
+      return find<Sixteen>(scalars);
   }
 }
 

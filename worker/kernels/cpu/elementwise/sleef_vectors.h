@@ -1,5 +1,6 @@
-// SLEEF's functions for this level's vectors. The "cinz" family gives the same bits for any vector width (it uses no fused multiply-add), so
-// these functions agree between levels, too. Where SLEEF has no such entry points the standard library's functions stand in.
+// SLEEF's functions for this level's vectors. The "cinz" family gives the same bits for any vector width (it uses no
+// fused multiply-add), so these functions agree between levels, too. Where SLEEF has no such entry points the standard
+// library's functions stand in.
 #pragma once
 
 #include <cmath>

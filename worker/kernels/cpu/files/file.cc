@@ -31,7 +31,9 @@ void File::read(std::uint64_t offset, void* to, std::size_t bytes) const {
     const ssize_t got = ::pread(descriptor_, next, bytes, static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail("reading", errno);
-    if (got == 0) throw FileError(path_ + " ends at byte " + std::to_string(offset) + ", " + std::to_string(bytes) + " bytes too soon");
+    if (got == 0)
+      throw FileError(path_ + " ends at byte " + std::to_string(offset) + ", " + std::to_string(bytes) +
+                      " bytes too soon");
     next += got;
     offset += static_cast<std::uint64_t>(got);
     bytes -= static_cast<std::size_t>(got);
@@ -57,8 +59,9 @@ void File::check(const FileStamp& stamp) const {
   const FileStamp now{static_cast<std::uint64_t>(status.st_size),
                       static_cast<std::int64_t>(status.st_mtim.tv_sec) * 1'000'000'000 + status.st_mtim.tv_nsec};
   if (now == stamp) return;
-  throw FileChangedError(path_ + " was changed after the array was made from it: it had " + std::to_string(stamp.size) + " bytes and has " +
-                         std::to_string(now.size) + (now.size == stamp.size ? ", but was written to since" : ""));
+  throw FileChangedError(path_ + " was changed after the array was made from it: it had " + std::to_string(stamp.size) +
+                         " bytes and has " + std::to_string(now.size) +
+                         (now.size == stamp.size ? ", but was written to since" : ""));
 }
 
 void File::close() {

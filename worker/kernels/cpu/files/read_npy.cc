@@ -1,8 +1,8 @@
 // "tegula.read_npy": a task reads its declared block of a (sliced) file.
 //
-// The file's dimensions are put in storage order, outermost first, and walked upwards. What lies close together is read in one go, gaps and
-// all, into a buffer and picked from there; what lies apart is read separately; and where the bytes lie in the file as they shall lie in the
-// block, they are read straight into place.
+// The file's dimensions are put in storage order, outermost first, and walked upwards. What lies close together is read
+// in one go, gaps and all, into a buffer and picked from there; what lies apart is read separately; and where the bytes
+// lie in the file as they shall lie in the block, they are read straight into place.
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -21,14 +21,15 @@
 namespace tegula::cpu {
 namespace {
 
-constexpr std::int64_t kLargestGap = 4096;      // bytes read in vain rather than reading twice
+constexpr std::int64_t kLargestGap = 4096;  // bytes read in vain rather than reading twice
 constexpr std::int64_t kBufferBytes = 1 << 20;
 
 int prepare(const void* params, std::size_t size, void** prepared, tegula_context* context) {
   return prepare_as<ReadNpyParams>(prepared, context, [&] { return decode_read_npy(bytes_of(params, size)); });
 }
 
-// One dimension of what a task reads: `count` positions, `in_file` bytes apart in the file (ascending) and `in_block` in the block.
+// One dimension of what a task reads: `count` positions, `in_file` bytes apart in the file (ascending) and `in_block`
+// in the block.
 struct ReadDim {
   std::int64_t count, in_file, in_block;
 };
@@ -46,7 +47,8 @@ struct ReadPlan {
   // Bytes from the first to behind the last element of `rows` rows of dims[joined].
   std::int64_t span(std::int64_t rows) const {
     auto bytes = static_cast<std::int64_t>(item);
-    for (std::size_t d = joined; d < dims.size(); ++d) bytes += ((d == joined ? rows : dims[d].count) - 1) * dims[d].in_file;
+    for (std::size_t d = joined; d < dims.size(); ++d)
+      bytes += ((d == joined ? rows : dims[d].count) - 1) * dims[d].in_file;
     return bytes;
   }
 };
@@ -54,10 +56,11 @@ struct ReadPlan {
 // The position in the file of the block's index i along an axis. Throws IndexError outside the file.
 std::int64_t position_of(const ReadNpyParams& params, std::size_t d, std::int64_t i) {
   std::int64_t position = 0;
-  if ((params.axis[d] >= 0 && __builtin_mul_overflow(params.step[d], i, &position)) || __builtin_add_overflow(position, params.start[d], &position) || position < 0 ||
+  if ((params.axis[d] >= 0 && __builtin_mul_overflow(params.step[d], i, &position)) ||
+      __builtin_add_overflow(position, params.start[d], &position) || position < 0 ||
       position >= params.header.shape[d]) {
-    throw IndexError("element " + std::to_string(i) + " of the slice lies outside dimension " + std::to_string(d) + " of " + params.path +
-                     ", which has shape " + to_string(params.header.shape));
+    throw IndexError("element " + std::to_string(i) + " of the slice lies outside dimension " + std::to_string(d) +
+                     " of " + params.path + ", which has shape " + to_string(params.header.shape));
   }
   return position;
 }
@@ -91,7 +94,8 @@ void choose_reads(ReadPlan* plan) {
   const ReadDim& cut = plan->dims[plan->joined];
   // The bytes of a row of `cut`, up to the next one.
   plan->rows_at_once = std::clamp<std::int64_t>(kBufferBytes / cut.in_file, 1, cut.count);
-  const bool dense = plan->joined + 1 == plan->dims.size() && cut.in_file == static_cast<std::int64_t>(plan->item) && cut.in_block == cut.in_file;
+  const bool dense = plan->joined + 1 == plan->dims.size() && cut.in_file == static_cast<std::int64_t>(plan->item) &&
+                     cut.in_block == cut.in_file;
   plan->in_place = dense;
   if (dense) plan->rows_at_once = cut.count;
 }
@@ -113,8 +117,9 @@ ReadPlan plan_read(const ReadNpyParams& params, const tegula_block& block) {
       first = position_of(params, d, 0);
     } else {
       if (params.axis[d] >= block.ndim) {
-        throw ShapeError("dimension " + std::to_string(d) + " of " + params.path + " runs along axis " + std::to_string(params.axis[d]) +
-                         " of a block of " + std::to_string(block.ndim) + " dimensions");
+        throw ShapeError("dimension " + std::to_string(d) + " of " + params.path + " runs along axis " +
+                         std::to_string(params.axis[d]) + " of a block of " + std::to_string(block.ndim) +
+                         " dimensions");
       }
       const auto axis = static_cast<std::size_t>(params.axis[d]);
       covered[axis] = true;
@@ -137,7 +142,8 @@ ReadPlan plan_read(const ReadNpyParams& params, const tegula_block& block) {
   }
   for (std::size_t axis = 0; axis < covered.size(); ++axis) {
     if (!covered[axis] && block.shape[axis] != 1) {
-      throw ShapeError("no dimension of " + params.path + " runs along axis " + std::to_string(axis) + " of a block of shape " + to_string(shape_of(block)));
+      throw ShapeError("no dimension of " + params.path + " runs along axis " + std::to_string(axis) +
+                       " of a block of shape " + to_string(shape_of(block)));
     }
   }
   join_neighbours(&plan);
@@ -154,7 +160,9 @@ const tegula_block& checked_block(const ReadNpyParams& params, const tegula_task
   return block;
 }
 
-std::size_t buffer_bytes(const ReadPlan& plan) { return plan.in_place ? 0 : static_cast<std::size_t>(plan.span(plan.rows_at_once)); }
+std::size_t buffer_bytes(const ReadPlan& plan) {
+  return plan.in_place ? 0 : static_cast<std::size_t>(plan.span(plan.rows_at_once));
+}
 
 int plan(const tegula_task* task, tegula_output_plan* outputs, std::size_t* scratch_bytes, tegula_context* context) {
   return guarded(context, [&] {
@@ -166,7 +174,8 @@ int plan(const tegula_task* task, tegula_output_plan* outputs, std::size_t* scra
 }
 
 // Reads `rows` rows of the joined dimensions, from `in_file` on, to `to`.
-void read_rows(const File& file, const ReadPlan& plan, std::int64_t in_file, std::int64_t rows, std::byte* to, std::byte* buffer) {
+void read_rows(const File& file, const ReadPlan& plan, std::int64_t in_file, std::int64_t rows, std::byte* to,
+               std::byte* buffer) {
   const auto bytes = static_cast<std::size_t>(plan.span(rows));
   if (plan.in_place) return file.read(static_cast<std::uint64_t>(in_file), to, bytes);
   file.read(static_cast<std::uint64_t>(in_file), buffer, bytes);
@@ -228,10 +237,14 @@ void swap_bytes(DType dtype, void* data, std::int64_t count) {
   const bool complex = kind_of(dtype) == DTypeKind::kComplex;
   const std::int64_t words = complex ? 2 * count : count;
   switch (complex ? item_size(dtype) / 2 : item_size(dtype)) {
-    case 2: return swap_words<std::uint16_t>(data, words);
-    case 4: return swap_words<std::uint32_t>(data, words);
-    case 8: return swap_words<std::uint64_t>(data, words);
-    default: return;
+    case 2:
+      return swap_words<std::uint16_t>(data, words);
+    case 4:
+      return swap_words<std::uint32_t>(data, words);
+    case 8:
+      return swap_words<std::uint64_t>(data, words);
+    default:
+      return;
   }
 }
 
@@ -244,7 +257,8 @@ int run(const tegula_task* task, tegula_array* outputs, void* scratch, tegula_co
     const File file(params.path, File::Mode::kRead);
     file.check(params.stamp);
     if (count == 0) return;
-    finished = read_block(file, plan_read(params, block), static_cast<std::byte*>(outputs[0].data), static_cast<std::byte*>(scratch), context);
+    finished = read_block(file, plan_read(params, block), static_cast<std::byte*>(outputs[0].data),
+                          static_cast<std::byte*>(scratch), context);
     file.check(params.stamp);
     if (params.header.byte_swapped) swap_bytes(params.header.dtype, outputs[0].data, count);
   });

@@ -1,4 +1,5 @@
-// "tegula.write_npy": writes its input piece at its place in a file that exists already with its full size. Its output is empty.
+// "tegula.write_npy": writes its input piece at its place in a file that exists already with its full size. Its output
+// is empty.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -25,7 +26,7 @@ int prepare(const void* params, std::size_t size, void** prepared, tegula_contex
 // The block's elements, cut into runs that lie together in the file: the inner dimensions from `run` on are one run.
 struct WritePlan {
   const tegula_array* piece = nullptr;
-  Shape offset;                  // of the block in the array
+  Shape offset;  // of the block in the array
   std::size_t item = 0;
   std::size_t run = 0;
   std::int64_t run_bytes = 0;
@@ -42,8 +43,9 @@ WritePlan plan_write(const WriteNpyParams& params, const tegula_task& task) {
   plan.item = item_size(params.dtype);
   const Shape shape = params.chunks.block_shape(block);
   if (checked_dtype(plan.piece->dtype) != params.dtype || !std::ranges::equal(shape_of(*plan.piece), shape)) {
-    throw ShapeError("a piece of " + std::string(name_of(checked_dtype(plan.piece->dtype))) + " and shape " + to_string(shape_of(*plan.piece)) +
-                     " for a block of " + std::string(name_of(params.dtype)) + " and shape " + to_string(shape));
+    throw ShapeError("a piece of " + std::string(name_of(checked_dtype(plan.piece->dtype))) + " and shape " +
+                     to_string(shape_of(*plan.piece)) + " for a block of " + std::string(name_of(params.dtype)) +
+                     " and shape " + to_string(shape));
   }
   // Dimensions join the run as long as those inside them are whole in the file.
   plan.run = shape.size();
@@ -54,7 +56,8 @@ WritePlan plan_write(const WriteNpyParams& params, const tegula_task& task) {
     if (shape[plan.run] != params.shape[plan.run]) break;
   }
   if (!shape.empty() && shape[plan.run] > 0) {
-    plan.rows_at_once = std::clamp<std::int64_t>(kBufferBytes / std::max<std::int64_t>(plan.run_bytes / shape[plan.run], 1), 1, shape[plan.run]);
+    plan.rows_at_once = std::clamp<std::int64_t>(
+        kBufferBytes / std::max<std::int64_t>(plan.run_bytes / shape[plan.run], 1), 1, shape[plan.run]);
   }
   return plan;
 }
@@ -67,7 +70,8 @@ bool run_lies_together(const WritePlan& plan) {
 
 std::int64_t row_bytes(const WritePlan& plan) {
   const std::span<const std::int64_t> shape = shape_of(*plan.piece);
-  return shape.empty() ? static_cast<std::int64_t>(plan.item) : plan.run_bytes / std::max<std::int64_t>(shape[plan.run], 1);
+  return shape.empty() ? static_cast<std::int64_t>(plan.item)
+                       : plan.run_bytes / std::max<std::int64_t>(shape[plan.run], 1);
 }
 
 int plan(const tegula_task* task, tegula_output_plan* outputs, std::size_t* scratch_bytes, tegula_context* context) {
@@ -89,12 +93,14 @@ void write_run(const File& file, const WritePlan& plan, const std::byte* data, s
   for (std::int64_t row = 0; row < rows; row += plan.rows_at_once) {
     shape[0] = std::min(plan.rows_at_once, rows - row);
     copy_strided(shape, plan.item, data + row * strides[0], strides, buffer, contiguous_strides(shape, plan.item));
-    file.write(at + static_cast<std::uint64_t>(row * row_bytes(plan)), buffer, static_cast<std::size_t>(shape[0] * row_bytes(plan)));
+    file.write(at + static_cast<std::uint64_t>(row * row_bytes(plan)), buffer,
+               static_cast<std::size_t>(shape[0] * row_bytes(plan)));
   }
 }
 
 // Returns false when the task was cancelled.
-bool write_block(const File& file, const WriteNpyParams& params, const WritePlan& plan, std::byte* buffer, tegula_context* context) {
+bool write_block(const File& file, const WriteNpyParams& params, const WritePlan& plan, std::byte* buffer,
+                 tegula_context* context) {
   const tegula_array& piece = *plan.piece;
   const Strides in_file = contiguous_strides(params.shape, plan.item);
   const auto* data = static_cast<const std::byte*>(piece.data);
@@ -135,7 +141,8 @@ int run(const tegula_task* task, tegula_array* outputs, void* scratch, tegula_co
       finished = write_block(file, params, write, static_cast<std::byte*>(scratch), context);
       file.close();
     }
-    const auto bytes = static_cast<std::size_t>(element_count(shape_of(outputs[0]))) * item_size(checked_dtype(outputs[0].dtype));
+    const auto bytes =
+        static_cast<std::size_t>(element_count(shape_of(outputs[0]))) * item_size(checked_dtype(outputs[0].dtype));
     if (bytes > 0) std::memset(outputs[0].data, 0, bytes);
   });
   return code != TEGULA_OK ? code : finished ? TEGULA_OK : TEGULA_ECANCELLED;

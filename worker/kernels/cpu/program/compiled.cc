@@ -9,7 +9,8 @@
 namespace tegula::cpu {
 namespace {
 
-// A tile of the widest register takes this much: with the few tiles that are alive at a time it stays in the first-level cache.
+// A tile of the widest register takes this much: with the few tiles that are alive at a time it stays in the
+// first-level cache.
 constexpr std::size_t kSlotBytes = 2048;
 // Programs that read no memory leave more of it to their tiles.
 constexpr std::size_t kGeneratedSlotBytes = 4096;
@@ -63,7 +64,8 @@ std::vector<bool> CompiledProgram::needed_registers() const {
   needed[program_.result] = true;
   for (std::size_t i = program_.code.size(); i-- > 0;) {
     if (!needed[n_sources + i]) continue;
-    for (int k = 0; k < arity(program_.code[i].op); ++k) needed[program_.code[i].args[static_cast<std::size_t>(k)]] = true;
+    for (int k = 0; k < arity(program_.code[i].op); ++k)
+      needed[program_.code[i].args[static_cast<std::size_t>(k)]] = true;
   }
   return needed;
 }
@@ -114,7 +116,8 @@ void CompiledProgram::add_step(const Instruction& instruction, std::uint16_t out
   step.op = simplified(instruction);
   step.loop = find_loop(step.op, instruction.type, instruction.to, reg.scalar ? 0 : scalars);
   if (step.loop == nullptr) {
-    throw DTypeError(std::string(name_of(instruction.op)) + " of " + std::string(name_of(instruction.type)) + " is not offered");
+    throw DTypeError(std::string(name_of(instruction.op)) + " of " + std::string(name_of(instruction.type)) +
+                     " is not offered");
   }
   step.out = out;
   std::copy(instruction.args.begin(), instruction.args.end(), step.args);
@@ -127,7 +130,8 @@ void CompiledProgram::add_step(const Instruction& instruction, std::uint16_t out
 
 // A power with a constant exponent of 2 is a square: exact, and NumPy's choice, too.
 Op CompiledProgram::simplified(const Instruction& instruction) const {
-  if (instruction.op != Op::kPower || kind_of(instruction.type) < DTypeKind::kFloat || instruction.args[1] >= program_.sources.size()) {
+  if (instruction.op != Op::kPower || kind_of(instruction.type) < DTypeKind::kFloat ||
+      instruction.args[1] >= program_.sources.size()) {
     return instruction.op;
   }
   const auto* exponent = std::get_if<ConstantSource>(&program_.sources[instruction.args[1]]);
@@ -169,7 +173,8 @@ void CompiledProgram::assign_slots() {
     for (int k = 0; k < step.n_args; ++k) {
       Register& arg = registers_[step.args[k]];
       // A register may be an operand twice; it is given back once.
-      if (!arg.scalar && last_use[step.args[k]] == i && std::find(free.begin(), free.end(), arg.slot) == free.end()) free.push_back(arg.slot);
+      if (!arg.scalar && last_use[step.args[k]] == i && std::find(free.begin(), free.end(), arg.slot) == free.end())
+        free.push_back(arg.slot);
     }
   }
   if (registers_[result_].scalar) registers_[result_].slot = take();

@@ -12,8 +12,8 @@
 
 namespace tegula::cpu {
 
-// One pass over a tile: a loop or, where there is none, the loading of source `out`. Registers are those of the program, and after them further
-// ones that compiling adds.
+// One pass over a tile: a loop or, where there is none, the loading of source `out`. Registers are those of the
+// program, and after them further ones that compiling adds.
 using Step = Operation;
 
 struct CompiledSource {
@@ -25,7 +25,8 @@ struct Register {
   DType dtype = DType::kFloat64;
   // The same for the whole block: kept as one element, computed once a task.
   bool scalar = false;
-  // Where the tile lies, if it has no better place: the number of its slot, or -1 for an unused register and for a scalar (but for the result).
+  // Where the tile lies, if it has no better place: the number of its slot, or -1 for an unused register and for a
+  // scalar (but for the result).
   std::int32_t slot = -1;
 };
 
@@ -42,10 +43,11 @@ class CompiledProgram {
   std::uint16_t result() const { return result_; }
   DType result_dtype() const { return registers_[result_].dtype; }
   bool computes() const { return passes_ > 0; }  // and does not just yield a source
-  // With few passes over a tile the processor waits for memory; with more, its own prefetching is ahead and ours is in the way.
+  // With few passes over a tile the processor waits for memory; with more, its own prefetching is ahead and ours is in
+  // the way.
   bool wants_prefetch() const { return passes_ <= 2; }
   int slots() const { return slots_; }
-  std::int64_t tile() const { return tile_; }            // elements
+  std::int64_t tile() const { return tile_; }  // elements
   std::size_t slot_bytes() const { return slot_bytes_; }
 
  private:

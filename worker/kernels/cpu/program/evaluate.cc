@@ -23,7 +23,8 @@ void check_input(const InputSource& source, const tegula_task& task, const Shape
   const tegula_array& piece = single_piece(task, source.input);
   const std::string name = "input " + std::to_string(source.input);
   if (checked_dtype(piece.dtype) != source.dtype) {
-    throw DTypeError(name + " is " + std::string(name_of(checked_dtype(piece.dtype))) + ", the program reads " + std::string(name_of(source.dtype)));
+    throw DTypeError(name + " is " + std::string(name_of(checked_dtype(piece.dtype))) + ", the program reads " +
+                     std::string(name_of(source.dtype)));
   }
   Shape expected;
   for (const std::int32_t axis : source.axis) expected.push_back(axis < 0 ? 1 : block[static_cast<std::size_t>(axis)]);
@@ -32,13 +33,14 @@ void check_input(const InputSource& source, const tegula_task& task, const Shape
   }
 }
 
-// Adds up what one dimension of a map contributes, at the block's first element and per step along each axis of the block.
+// Adds up what one dimension of a map contributes, at the block's first element and per step along each axis of the
+// block.
 struct MapTerms {
   LinearPair origin;
   LinearPair step[kMaxNdim];
 };
-void add_dimension(const PositionMap& map, std::size_t d, const Shape& block_offset, std::uint64_t weight, std::uint64_t LinearPair::*part,
-                   MapTerms* terms) {
+void add_dimension(const PositionMap& map, std::size_t d, const Shape& block_offset, std::uint64_t weight,
+                   std::uint64_t LinearPair::*part, MapTerms* terms) {
   const auto start = static_cast<std::uint64_t>(map.start[d]);
   terms->origin.*part += weight * start;
   if (map.axis[d] < 0) return;
@@ -88,11 +90,13 @@ BlockPlace place_block(const CompiledProgram& program, const tegula_task& task) 
 }
 
 std::size_t Evaluator::scratch_bytes(const CompiledProgram& program) {
-  return round_up_64(program.registers().size() * kScalarBytes) + round_up_64(program.registers().size() * sizeof(void*)) +
+  return round_up_64(program.registers().size() * kScalarBytes) +
+         round_up_64(program.registers().size() * sizeof(void*)) +
          static_cast<std::size_t>(program.slots()) * program.slot_bytes();
 }
 
-Evaluator::Evaluator(const CompiledProgram& program, const BlockPlace& place, const tegula_task& task, std::byte* scratch)
+Evaluator::Evaluator(const CompiledProgram& program, const BlockPlace& place, const tegula_task& task,
+                     std::byte* scratch)
     : program_(program), place_(place), task_(task), scalars_(scratch), walks_(program.sources().size()) {
   const std::size_t registers = program.registers().size();
   slots_ = scratch + round_up_64(registers * kScalarBytes);
@@ -161,7 +165,8 @@ void Evaluator::bind_source(std::size_t source, std::span<const BoxAxis> axes) {
   for (const BoxAxis& axis : axes) walk.add_axis(axis.size, terms.step[axis.axis]);
 }
 
-const std::byte* Evaluator::in_place(std::size_t source, const InputSource& input, std::int64_t begin, std::int64_t count) const {
+const std::byte* Evaluator::in_place(std::size_t source, const InputSource& input, std::int64_t begin,
+                                     std::int64_t count) const {
   const LinearWalk& walk = walks_[source];
   if (walk.inner_step().first != item_size(input.dtype) || !walk.in_one_run(begin, count)) return nullptr;
   const auto* data = static_cast<const std::byte*>(task_.inputs[input.input].pieces[0].data);
@@ -212,7 +217,8 @@ void Evaluator::load_input(std::size_t source, std::int64_t begin, std::int64_t 
   const std::size_t size = item_size(input.dtype);
   const auto stride = static_cast<std::int64_t>(walks_[source].inner_step().first);
   const auto area = stride == static_cast<std::int64_t>(size) ? std::nullopt : walks_[source].rectangle(begin, count);
-  if (area && static_cast<std::int64_t>(area->row_step.first) == static_cast<std::int64_t>(size)) {  // a piece of a transpose
+  if (area &&
+      static_cast<std::int64_t>(area->row_step.first) == static_cast<std::int64_t>(size)) {  // a piece of a transpose
     const std::int64_t shape[] = {area->rows, area->columns};
     const std::int64_t from[] = {static_cast<std::int64_t>(size), stride};
     const std::int64_t strides[] = {area->columns * static_cast<std::int64_t>(size), static_cast<std::int64_t>(size)};
@@ -220,7 +226,8 @@ void Evaluator::load_input(std::size_t source, std::int64_t begin, std::int64_t 
     return;
   }
   walks_[source].for_each_run(begin, count, [&](LinearPair at, std::int64_t length, std::int64_t done) {
-    gather_run(to + static_cast<std::size_t>(done) * size, data + static_cast<std::int64_t>(at.first), stride, length, size);
+    gather_run(to + static_cast<std::size_t>(done) * size, data + static_cast<std::int64_t>(at.first), stride, length,
+               size);
   });
 }
 
@@ -230,7 +237,8 @@ void Evaluator::load_random(std::size_t source, std::int64_t begin, std::int64_t
   const LinearPair step = walks_[source].inner_step();
   walks_[source].for_each_run(begin, count, [&](LinearPair at, std::int64_t length, std::int64_t done) {
     std::byte* out = to + static_cast<std::size_t>(done) * size;
-    const RandomRun run{at.first, step.first, static_cast<std::int64_t>(at.second), static_cast<std::int64_t>(step.second)};
+    const RandomRun run{at.first, step.first, static_cast<std::int64_t>(at.second),
+                        static_cast<std::int64_t>(step.second)};
     if (length > 1 && step.first == 0 && step.second == 0) {
       fill_random(spec, run, 1, out);
       gather_run(out + size, out, 0, length - 1, size);
@@ -251,16 +259,19 @@ void Evaluator::load_iota(std::size_t source, std::int64_t begin, std::int64_t c
     alignas(64) std::uint64_t ints[kIotaChunk];
     for (std::int64_t i = 0; i < length; ++i) ints[i] = position + step * static_cast<std::uint64_t>(i);
     if (floating) {
-      for (std::int64_t i = 0; i < length; ++i) floats[i] = iota.first_float + static_cast<double>(static_cast<std::int64_t>(ints[i])) * iota.delta_float;
+      for (std::int64_t i = 0; i < length; ++i)
+        floats[i] = iota.first_float + static_cast<double>(static_cast<std::int64_t>(ints[i])) * iota.delta_float;
       cast(out, floats, nullptr, nullptr, length);
     } else {
-      for (std::int64_t i = 0; i < length; ++i) ints[i] = static_cast<std::uint64_t>(iota.first_int) + ints[i] * static_cast<std::uint64_t>(iota.delta_int);
+      for (std::int64_t i = 0; i < length; ++i)
+        ints[i] = static_cast<std::uint64_t>(iota.first_int) + ints[i] * static_cast<std::uint64_t>(iota.delta_int);
       cast(out, ints, nullptr, nullptr, length);
     }
   };
   walks_[source].for_each_run(begin, count, [&](LinearPair at, std::int64_t length, std::int64_t done) {
     for (std::int64_t i = 0; i < length; i += kIotaChunk) {
-      fill(at.second + step * static_cast<std::uint64_t>(i), std::min(kIotaChunk, length - i), to + static_cast<std::size_t>(done + i) * size);
+      fill(at.second + step * static_cast<std::uint64_t>(i), std::min(kIotaChunk, length - i),
+           to + static_cast<std::size_t>(done + i) * size);
     }
   });
 }

@@ -32,16 +32,17 @@ class Evaluator {
   // `place` and `task` are what place_block accepted; all arguments must outlive the evaluator. Computes the scalars.
   Evaluator(const CompiledProgram& program, const BlockPlace& place, const tegula_task& task, std::byte* scratch);
 
-  // Whether an input lies across the block: with smaller strides along outer axes than along `inner_axis`. Then neighbours in memory are used
-  // only rows later, and narrow strips of the block find them in the cache still.
+  // Whether an input lies across the block: with smaller strides along outer axes than along `inner_axis`. Then
+  // neighbours in memory are used only rows later, and narrow strips of the block find them in the cache still.
   bool reads_across(int inner_axis) const;
-  // The iteration space: the box spanned by `axes`, from the outermost inwards; the block's other axes stay at position 0. Axes may come in any
-  // order, so that a reduction sees its elements in the order it needs.
+  // The iteration space: the box spanned by `axes`, from the outermost inwards; the block's other axes stay at position
+  // 0. Axes may come in any order, so that a reduction sees its elements in the order it needs.
   void set_box(std::span<const BoxAxis> axes);
-  // Elements [begin, begin + count) of the space in row-major order, count <= program.tile(). Returns where they are: `into`, if given, else
-  // memory that stays valid until the next call.
+  // Elements [begin, begin + count) of the space in row-major order, count <= program.tile(). Returns where they are:
+  // `into`, if given, else memory that stays valid until the next call.
   const void* evaluate(std::int64_t begin, std::int64_t count, void* into);
-  // When the program yields a stored array as it is, and the space is rows of `width` elements that lie evenly spaced in memory: those.
+  // When the program yields a stored array as it is, and the space is rows of `width` elements that lie evenly spaced
+  // in memory: those.
   struct StoredRows {
     const std::byte* first;
     std::int64_t stride;  // bytes
@@ -69,7 +70,7 @@ class Evaluator {
   const tegula_task& task_;
   std::byte* scalars_;  // 16 bytes per register
   std::byte* slots_;
-  const void** values_;  // per register: where its tile or scalar is
+  const void** values_;            // per register: where its tile or scalar is
   std::vector<LinearWalk> walks_;  // per source
 };
 

@@ -51,18 +51,22 @@ void put_scalar_second(Operation* operation) {
 
 // `second` reads `first` as its operand k.
 bool join_arithmetic(Operation first, Operation* second, int k) {
-  if (!is_pairable(first.op, first.type) || !is_pairable(second->op, second->type) || first.type != second->type) return false;
+  if (!is_pairable(first.op, first.type) || !is_pairable(second->op, second->type) || first.type != second->type)
+    return false;
   put_scalar_second(&first);
   const std::uint16_t other = second->args[1 - k];
   const unsigned scalars = first.scalars | ((second->scalars & (1u << (1 - k))) != 0 ? kScalarC : 0u);
   const Loop loop = find_pair(first.op, second->op, k == 1, second->type, scalars);
   if (loop == nullptr) return false;
-  *second = {loop, second->out, {first.args[0], first.args[1], other}, 3, scalars, second->op, second->type, second->to, true};
+  *second = {loop,       second->out, {first.args[0], first.args[1], other}, 3, scalars, second->op, second->type,
+             second->to, true};
   return true;
 }
 
 bool join_cast(const Operation& first, Operation* second, int k) {
-  if (first.op != Op::kCast || first.to != DType::kFloat64 || second->type != DType::kFloat64 || !is_pairable(second->op, second->type)) return false;
+  if (first.op != Op::kCast || first.to != DType::kFloat64 || second->type != DType::kFloat64 ||
+      !is_pairable(second->op, second->type))
+    return false;
   const std::uint16_t other = second->args[1 - k];
   const unsigned scalars = (second->scalars & (1u << (1 - k))) != 0 ? kScalarB : kNoScalar;
   const Loop loop = find_cast_pair(first.type, second->op, k == 1, scalars);
@@ -72,10 +76,13 @@ bool join_cast(const Operation& first, Operation* second, int k) {
 }
 
 bool join_narrowing(const Operation& first, Operation* second) {
-  if (second->op != Op::kCast || second->type != DType::kFloat64 || second->to != DType::kFloat32 || !is_pairable(first.op, first.type)) return false;
+  if (second->op != Op::kCast || second->type != DType::kFloat64 || second->to != DType::kFloat32 ||
+      !is_pairable(first.op, first.type))
+    return false;
   const Loop loop = find_narrowing(first.op, first.scalars);
   if (loop == nullptr) return false;
-  *second = {loop, second->out, {first.args[0], first.args[1], 0}, 2, first.scalars, second->op, second->type, second->to, true};
+  *second = {loop,       second->out, {first.args[0], first.args[1], 0}, 2, first.scalars, second->op, second->type,
+             second->to, true};
   return true;
 }
 

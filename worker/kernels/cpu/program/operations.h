@@ -18,10 +18,11 @@ struct Operation {
   unsigned scalars = 0;  // which operands are single elements
   Op op = Op::kPositive;
   DType type = DType::kFloat64, to = DType::kFloat64;
-  bool joined = false;   // holds two instructions already
+  bool joined = false;  // holds two instructions already
 };
 
-// Joins operations whose intermediate value nobody else reads (`result` is read from outside). Keeps the order of the rest.
+// Joins operations whose intermediate value nobody else reads (`result` is read from outside). Keeps the order of the
+// rest.
 void join_operations(std::vector<Operation>* operations, std::uint16_t result);
 
 }  // namespace tegula::cpu

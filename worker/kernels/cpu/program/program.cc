@@ -21,23 +21,28 @@ constexpr std::int64_t kStreamBytes = 8 << 20;
 constexpr std::int64_t kStrip = 16;  // columns: a tile of them is about as high, so that it uses up the lines it reads
 
 int prepare(const void* params, std::size_t size, void** prepared, tegula_context* context) {
-  return prepare_as<CompiledProgram>(prepared, context, [&] { return CompiledProgram(decode_program(bytes_of(params, size))); });
+  return prepare_as<CompiledProgram>(prepared, context,
+                                     [&] { return CompiledProgram(decode_program(bytes_of(params, size))); });
 }
 
 // The layer declares what the program yields; anything else is a layer that doesn't fit its program.
 void check_declared(const tegula_task& task, DType dtype, const Shape& shape) {
   const tegula_block& declared = declared_block(task, 0);
-  if (task.n_outputs != 1) throw ValueError("a program has one output, the layer declares " + std::to_string(task.n_outputs));
+  if (task.n_outputs != 1)
+    throw ValueError("a program has one output, the layer declares " + std::to_string(task.n_outputs));
   if (checked_dtype(declared.dtype) != dtype) {
     throw DTypeError("the program yields " + std::string(name_of(dtype)) + ", the layer declares " +
                      std::string(name_of(checked_dtype(declared.dtype))));
   }
   if (!std::ranges::equal(shape_of(declared), shape)) {
-    throw ShapeError("the program yields a block of shape " + to_string(shape) + ", the layer declares " + to_string(shape_of(declared)));
+    throw ShapeError("the program yields a block of shape " + to_string(shape) + ", the layer declares " +
+                     to_string(shape_of(declared)));
   }
 }
 
-std::size_t evaluator_bytes(const CompiledProgram& program) { return (Evaluator::scratch_bytes(program) + 63) / 64 * 64; }
+std::size_t evaluator_bytes(const CompiledProgram& program) {
+  return (Evaluator::scratch_bytes(program) + 63) / 64 * 64;
+}
 
 int plan(const tegula_task* task, tegula_output_plan* outputs, std::size_t* scratch_bytes, tegula_context* context) {
   return guarded(context, [&] {
@@ -56,8 +61,8 @@ int plan(const tegula_task* task, tegula_output_plan* outputs, std::size_t* scra
 }
 
 // Rows of the block, one after the other.
-bool store_rows(const CompiledProgram& program, std::span<const BoxAxis> box, std::int64_t total, Evaluator& evaluator, std::byte* out,
-                tegula_context* context) {
+bool store_rows(const CompiledProgram& program, std::span<const BoxAxis> box, std::int64_t total, Evaluator& evaluator,
+                std::byte* out, tegula_context* context) {
   evaluator.set_box(box);
   const std::size_t size = item_size(program.result_dtype());
   const bool stream = total >= kStreamBytes / static_cast<std::int64_t>(size);
@@ -78,8 +83,8 @@ bool store_rows(const CompiledProgram& program, std::span<const BoxAxis> box, st
 }
 
 // The block in strips of its last axis.
-bool store_strips(const CompiledProgram& program, std::span<BoxAxis> box, std::int64_t total, Evaluator& evaluator, std::byte* out,
-                  tegula_context* context) {
+bool store_strips(const CompiledProgram& program, std::span<BoxAxis> box, std::int64_t total, Evaluator& evaluator,
+                  std::byte* out, tegula_context* context) {
   const std::size_t size = item_size(program.result_dtype());
   BoxAxis& last = box.back();
   const std::int64_t row_length = last.size, rows = total / row_length;
@@ -102,14 +107,16 @@ bool store_strips(const CompiledProgram& program, std::span<BoxAxis> box, std::i
 }
 
 // Computes the block into `out`. Returns false when the task was cancelled.
-bool store_block(const CompiledProgram& program, const BlockPlace& place, Evaluator& evaluator, std::byte* out, tegula_context* context) {
+bool store_block(const CompiledProgram& program, const BlockPlace& place, Evaluator& evaluator, std::byte* out,
+                 tegula_context* context) {
   const std::int64_t total = element_count(place.shape);
   if (total == 0) return true;
   std::vector<BoxAxis> box;
   for (std::size_t d = 0; d < place.shape.size(); ++d) {
     if (place.shape[d] > 1) box.push_back({static_cast<int>(d), 0, place.shape[d]});
   }
-  if (box.size() > 1 && evaluator.reads_across(box.back().axis)) return store_strips(program, box, total, evaluator, out, context);
+  if (box.size() > 1 && evaluator.reads_across(box.back().axis))
+    return store_strips(program, box, total, evaluator, out, context);
   return store_rows(program, box, total, evaluator, out, context);
 }
 

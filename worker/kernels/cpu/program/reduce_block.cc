@@ -9,15 +9,16 @@
 namespace tegula::cpu {
 namespace {
 
-constexpr std::int64_t kStrip = 64;        // the lanes of so many doubles fill half of a first-level cache
-constexpr std::int64_t kMomentsStrip = 32;  // moments keep a tile of elements besides
-constexpr std::int64_t kShortRow = 32;      // rows this short cost more to begin and end than to read across
+constexpr std::int64_t kStrip = 64;                // the lanes of so many doubles fill half of a first-level cache
+constexpr std::int64_t kMomentsStrip = 32;         // moments keep a tile of elements besides
+constexpr std::int64_t kShortRow = 32;             // rows this short cost more to begin and end than to read across
 constexpr std::int64_t kCancelInterval = 1 << 20;  // elements between two questions
 
 const Reducer& reducer_for(const Reduction& reduction) {
   const Reducer* reducer = find_reducer(reduction.op, reduction.dtype);
   if (reducer == nullptr) {
-    throw DTypeError(std::string(name_of(reduction.op)) + " in " + std::string(name_of(reduction.dtype)) + " is not offered");
+    throw DTypeError(std::string(name_of(reduction.op)) + " in " + std::string(name_of(reduction.dtype)) +
+                     " is not offered");
   }
   return *reducer;
 }
@@ -41,19 +42,24 @@ class BlockReduction::CancelWatch {
 };
 
 BlockReduction::BlockReduction(const CompiledProgram& program, const BlockPlace& place)
-    : program_(program), reduction_(*program.program().reduction), reducer_(reducer_for(reduction_)), block_(place.shape) {
+    : program_(program),
+      reduction_(*program.program().reduction),
+      reducer_(reducer_for(reduction_)),
+      block_(place.shape) {
   for (std::size_t d = 0; d < block_.size(); ++d) {
     (reduction_.axes[d] ? reduced_ : kept_).push_back(static_cast<int>(d));
     (reduction_.axes[d] ? length_ : outputs_) *= block_[d];
   }
   if (length_ == 0 && outputs_ > 0 && (reduction_.op == ReduceOp::kMin || reduction_.op == ReduceOp::kMax)) {
-    throw ValueError("the " + std::string(name_of(reduction_.op)) + " of no elements: a block of shape " + to_string(block_));
+    throw ValueError("the " + std::string(name_of(reduction_.op)) + " of no elements: a block of shape " +
+                     to_string(block_));
   }
   int innermost = static_cast<int>(block_.size()) - 1;
   while (innermost >= 0 && block_[static_cast<std::size_t>(innermost)] == 1) --innermost;
   const bool inner_kept = innermost >= 0 && !reduction_.axes[static_cast<std::size_t>(innermost)];
   by_columns_ = outputs_ > 1 && (inner_kept || length_ < kShortRow);
-  if (by_columns_) strip_ = std::min(outputs_, reduction_.op == ReduceOp::kMoments ? kMomentsStrip : std::min(kStrip, program.tile()));
+  if (by_columns_)
+    strip_ = std::min(outputs_, reduction_.op == ReduceOp::kMoments ? kMomentsStrip : std::min(kStrip, program.tile()));
 }
 
 Shape BlockReduction::output_shape() const {
@@ -109,7 +115,8 @@ bool BlockReduction::run_rows(Evaluator& evaluator, std::byte* scratch, std::byt
 }
 
 // All rows of the evaluator's space, `width` elements each.
-bool BlockReduction::push_columns(Evaluator& evaluator, std::byte* scratch, std::int64_t width, CancelWatch* watch) const {
+bool BlockReduction::push_columns(Evaluator& evaluator, std::byte* scratch, std::int64_t width,
+                                  CancelWatch* watch) const {
   if (const auto rows = evaluator.stored_rows(width)) {
     reducer_.push(scratch, rows->first, length_, rows->stride);
     return !watch->cancelled(length_ * width);
@@ -124,8 +131,10 @@ bool BlockReduction::push_columns(Evaluator& evaluator, std::byte* scratch, std:
   return true;
 }
 
-bool BlockReduction::run_columns(Evaluator& evaluator, std::byte* scratch, std::byte* out, tegula_context* context) const {
-  // As many inner kept axes as fit in a strip lie in it whole; the next one is cut; those outside are walked one position at a time.
+bool BlockReduction::run_columns(Evaluator& evaluator, std::byte* scratch, std::byte* out,
+                                 tegula_context* context) const {
+  // As many inner kept axes as fit in a strip lie in it whole; the next one is cut; those outside are walked one
+  // position at a time.
   std::int64_t inner = 1;
   std::size_t cut = kept_.size();
   const auto size_of = [&](std::size_t k) { return block_[static_cast<std::size_t>(kept_[k])]; };

@@ -10,7 +10,8 @@
 
 namespace tegula::cpu {
 
-// How the block is walked. It never shows in the result: each output's elements come in C order of the reduced axes either way.
+// How the block is walked. It never shows in the result: each output's elements come in C order of the reduced axes
+// either way.
 class BlockReduction {
  public:
   BlockReduction(const CompiledProgram& program, const BlockPlace& place);
@@ -33,9 +34,10 @@ class BlockReduction {
   std::vector<int> kept_, reduced_;  // axes
   std::int64_t outputs_ = 1;         // of one component
   std::int64_t length_ = 1;          // elements that one output reduces
-  // Rows: one output after the other, its elements one after the other. Columns: strips of neighbouring outputs side by side.
+  // Rows: one output after the other, its elements one after the other. Columns: strips of neighbouring outputs side by
+  // side.
   bool by_columns_ = false;
-  std::int64_t strip_ = 1;           // columns: outputs per strip, at most
+  std::int64_t strip_ = 1;  // columns: outputs per strip, at most
 };
 
 }  // namespace tegula::cpu

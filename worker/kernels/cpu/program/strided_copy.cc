@@ -30,11 +30,16 @@ void gather_run(void* out, const std::byte* from, std::int64_t stride, std::int6
     return;
   }
   switch (item_size) {
-    case 1: return gather<std::uint8_t>(out, from, stride, count);
-    case 2: return gather<std::uint16_t>(out, from, stride, count);
-    case 4: return gather<std::uint32_t>(out, from, stride, count);
-    case 8: return gather<std::uint64_t>(out, from, stride, count);
-    default: return gather<Sixteen>(out, from, stride, count);
+    case 1:
+      return gather<std::uint8_t>(out, from, stride, count);
+    case 2:
+      return gather<std::uint16_t>(out, from, stride, count);
+    case 4:
+      return gather<std::uint32_t>(out, from, stride, count);
+    case 8:
+      return gather<std::uint64_t>(out, from, stride, count);
+    default:
+      return gather<Sixteen>(out, from, stride, count);
   }
 }
 

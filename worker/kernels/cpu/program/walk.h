@@ -1,5 +1,5 @@
-// Two linear functions of a position in an iteration space, followed along a flat (row-major) range of it. A source of elements is described
-// by such functions: a byte offset for a stored array, a row and a place in it for a random one.
+// Two linear functions of a position in an iteration space, followed along a flat (row-major) range of it. A source of
+// elements is described by such functions: a byte offset for a stored array, a row and a place in it for a random one.
 #pragma once
 
 #include <algorithm>
@@ -29,7 +29,8 @@ class LinearWalk {
     if (ndim_ > 0) {
       Axis& outer = axes_[static_cast<std::size_t>(ndim_ - 1)];
       const auto count = static_cast<std::uint64_t>(size);
-      if (outer.step.first == step.first * count && outer.step.second == step.second * count) {  // runs on: one longer axis
+      if (outer.step.first == step.first * count &&
+          outer.step.second == step.second * count) {  // runs on: one longer axis
         outer.size *= size;
         outer.step = step;
         return;
@@ -45,7 +46,8 @@ class LinearWalk {
     const std::int64_t inner = axes_[static_cast<std::size_t>(ndim_ - 1)].size;
     return begin % inner + count <= inner;
   }
-  // The first function's step from row to row, when the space is rows of `width` elements along which it steps by `inner_step`.
+  // The first function's step from row to row, when the space is rows of `width` elements along which it steps by
+  // `inner_step`.
   std::optional<std::uint64_t> even_rows(std::int64_t width, std::uint64_t inner_step) const {
     if (ndim_ == 0) return std::nullopt;
     const Axis& inner = axes_[static_cast<std::size_t>(ndim_ - 1)];
@@ -81,12 +83,13 @@ class LinearWalk {
     return at;
   }
 
-  // Calls visit(values at the run's first position, run length, elements visited before) for each run in [begin, begin + count).
-  // The values step by inner_step() along a run.
+  // Calls visit(values at the run's first position, run length, elements visited before) for each run in [begin, begin
+  // + count). The values step by inner_step() along a run.
   template <typename Visit>
   void for_each_run(std::int64_t begin, std::int64_t count, Visit&& visit) const {
     if (ndim_ == 0) {
-      visit(origin_, count, std::int64_t{0});  // a space of one element, or a constant: count is at most 1 or steps are 0
+      visit(origin_, count,
+            std::int64_t{0});  // a space of one element, or a constant: count is at most 1 or steps are 0
       return;
     }
     std::array<std::int64_t, kMaxNdim> index;

@@ -1,5 +1,5 @@
-// A pair of independent standard normals from two random words, by Box and Muller's transform. Built from + - * / sqrt and integer operations
-// alone, each rounded by itself, so the bits are the same on every machine.
+// A pair of independent standard normals from two random words, by Box and Muller's transform. Built from + - * / sqrt
+// and integer operations alone, each rounded by itself, so the bits are the same on every machine.
 //
 //   u = (2^52 - (w0 >> 12)) / 2^52, in (0, 1]        r = sqrt(-2 log u)
 //   theta = (pi / 2) (q + t): q = the top two bits of w1, t = the next 52 bits / 2^52 - 1/2

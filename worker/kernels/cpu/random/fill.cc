@@ -37,16 +37,21 @@ void interleave(const RandomBatch<T>& batch, int counters, Out* __restrict out) 
 template <typename T, typename Out>
 void interleave(int per_lane, const RandomBatch<T>& batch, int counters, Out* out) {
   switch (per_lane) {
-    case 8: return interleave<8>(batch, counters, out);
-    case 4: return interleave<4>(batch, counters, out);
-    case 2: return interleave<2>(batch, counters, out);
-    default: return interleave<1>(batch, counters, out);
+    case 8:
+      return interleave<8>(batch, counters, out);
+    case 4:
+      return interleave<4>(batch, counters, out);
+    case 2:
+      return interleave<2>(batch, counters, out);
+    default:
+      return interleave<1>(batch, counters, out);
   }
 }
 
 // Ascending positions in one row, `step` apart: 1, 2, 4 or 8.
 template <typename T, typename Out>
-void fill_dense(const RandomSpec& spec, std::uint64_t row, std::int64_t position, std::int64_t step, std::int64_t count, Out* out) {
+void fill_dense(const RandomSpec& spec, std::uint64_t row, std::int64_t position, std::int64_t step, std::int64_t count,
+                Out* out) {
   const auto per_lane = static_cast<int>(8 / step);
   const std::int64_t block = position / 16, phase = position % step;
   std::int64_t skip = (position % 16 - phase) / step;  // kept elements of the first block that lie before the run
@@ -110,13 +115,18 @@ void fill_as(const RandomSpec& spec, const RandomRun& run, std::int64_t count, v
 
 void fill_random(const RandomSpec& spec, const RandomRun& run, std::int64_t count, void* out) {
   if (spec.distribution != Distribution::kIntegers) {
-    return spec.dtype == DType::kFloat32 ? fill_as<float, float>(spec, run, count, out) : fill_as<double, double>(spec, run, count, out);
+    return spec.dtype == DType::kFloat32 ? fill_as<float, float>(spec, run, count, out)
+                                         : fill_as<double, double>(spec, run, count, out);
   }
   switch (item_size(spec.dtype)) {
-    case 1: return fill_as<std::uint64_t, std::uint8_t>(spec, run, count, out);
-    case 2: return fill_as<std::uint64_t, std::uint16_t>(spec, run, count, out);
-    case 4: return fill_as<std::uint64_t, std::uint32_t>(spec, run, count, out);
-    default: return fill_as<std::uint64_t, std::uint64_t>(spec, run, count, out);
+    case 1:
+      return fill_as<std::uint64_t, std::uint8_t>(spec, run, count, out);
+    case 2:
+      return fill_as<std::uint64_t, std::uint16_t>(spec, run, count, out);
+    case 4:
+      return fill_as<std::uint64_t, std::uint32_t>(spec, run, count, out);
+    default:
+      return fill_as<std::uint64_t, std::uint64_t>(spec, run, count, out);
   }
 }
 

@@ -5,8 +5,8 @@
 namespace tegula::cpu {
 namespace {
 
-// Each step runs over the whole batch by itself: short loops of independent vectors keep the processor's pipes full where one long one would
-// wait for its own chain.
+// Each step runs over the whole batch by itself: short loops of independent vectors keep the processor's pipes full
+// where one long one would wait for its own chain.
 void words(const RandomSpec& spec, const std::uint64_t* counters, int n, RandomBatch<std::uint64_t>* out) {
   for (int i = 0; i < n; i += kWidth) {
     const PhiloxVectors w = philox(spec.schedule, 0, load<U64>(counters + i));
@@ -46,7 +46,8 @@ void uniforms(const RandomSpec& spec, const RandomBatch<std::uint64_t>& w, int n
 
 void uniforms(const RandomSpec& spec, const std::uint64_t* w, int n, float* out) {
   const auto low = static_cast<float>(spec.a), width = static_cast<float>(spec.b);
-  for (int i = 0; i < n; ++i) out[i] = low + width * (static_cast<float>(static_cast<std::int32_t>(w[i] >> 40)) * 0x1p-24f);
+  for (int i = 0; i < n; ++i)
+    out[i] = low + width * (static_cast<float>(static_cast<std::int32_t>(w[i] >> 40)) * 0x1p-24f);
 }
 
 std::uint64_t high_product(std::uint64_t a, std::uint64_t b, std::uint64_t* low) {
@@ -66,8 +67,8 @@ std::uint64_t redraw(const RandomSpec& spec, std::uint64_t counter, bool lane1) 
   }
 }
 
-// Products of 64-bit words with a range below 2^32, from two half products: the high halves to `w`. Returns whether any low half is below
-// the threshold.
+// Products of 64-bit words with a range below 2^32, from two half products: the high halves to `w`. Returns whether any
+// low half is below the threshold.
 bool scale_by_small_range(const RandomSpec& spec, int n, std::uint64_t* w, std::uint64_t* low) {
   const U64 range = broadcast(spec.range);
   for (int i = 0; i < n; i += kWidth) {
@@ -127,7 +128,8 @@ void generate<float>(const RandomSpec& spec, const std::uint64_t* counters, int 
 }
 
 template <>
-void generate<std::uint64_t>(const RandomSpec& spec, const std::uint64_t* counters, int n, RandomBatch<std::uint64_t>* out) {
+void generate<std::uint64_t>(const RandomSpec& spec, const std::uint64_t* counters, int n,
+                             RandomBatch<std::uint64_t>* out) {
   words(spec, counters, n, out);
   integers(spec, counters, false, n, out->lane0);
   integers(spec, counters, true, n, out->lane1);

@@ -1,7 +1,8 @@
 // Philox4x32-10 (Salmon et al., 2011), on several counters at a time.
 //
-// A counter's words are: block (low and high half), draw, stream; the key's words are the halves of a 64-bit key. The four words that come out
-// are taken as two 64-bit ones: lane 0 holds words 0 and 1, lane 1 words 2 and 3, the lower word in the lower half.
+// A counter's words are: block (low and high half), draw, stream; the key's words are the halves of a 64-bit key. The
+// four words that come out are taken as two 64-bit ones: lane 0 holds words 0 and 1, lane 1 words 2 and 3, the lower
+// word in the lower half.
 #pragma once
 
 #include <cstdint>
@@ -55,8 +56,8 @@ struct PhiloxVectors {
   U64 lane0, lane1;
 };
 
-// As above for a vector of blocks. The words live in the lower halves of 64-bit lanes; the multiplication looks at nothing else, so the upper
-// halves carry garbage until the end.
+// As above for a vector of blocks. The words live in the lower halves of 64-bit lanes; the multiplication looks at
+// nothing else, so the upper halves carry garbage until the end.
 inline PhiloxVectors philox(const PhiloxSchedule& schedule, std::uint64_t draw, U64 block) {
   const U64 m0 = broadcast(std::uint64_t{kPhiloxM0}), m1 = broadcast(std::uint64_t{kPhiloxM1});
   U64 c0 = block, c1 = block >> 32, c2 = broadcast(draw), c3 = broadcast(schedule.stream);

@@ -1,5 +1,5 @@
-// Vectors of 64-bit lanes, as wide as this level has them. Every operation used on them is exact or correctly rounded, lane by lane, so that
-// the width never shows in a result.
+// Vectors of 64-bit lanes, as wide as this level has them. Every operation used on them is exact or correctly rounded,
+// lane by lane, so that the width never shows in a result.
 #pragma once
 
 #include <cstdint>
@@ -40,12 +40,14 @@ void store(void* to, V v) {
 inline F64 as_double(U64 v) { return reinterpret_cast<F64>(v); }
 inline U64 as_bits(F64 v) { return reinterpret_cast<U64>(v); }
 
-// (The maskz forms with every lane kept are the plain instructions; the plain intrinsics of g++ 12 warn about their own bodies.)
+// (The maskz forms with every lane kept are the plain instructions; the plain intrinsics of g++ 12 warn about their own
+// bodies.)
 
 // The 64-bit products of the lower halves of the lanes; the upper halves may hold anything.
 inline U64 multiply_low(U64 a, U64 b) {
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
-  return reinterpret_cast<U64>(_mm512_maskz_mul_epu32(0xFF, reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+  return reinterpret_cast<U64>(
+      _mm512_maskz_mul_epu32(0xFF, reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
 #elif defined(__AVX2__)
   return reinterpret_cast<U64>(_mm256_mul_epu32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
 #elif defined(__SSE2__)

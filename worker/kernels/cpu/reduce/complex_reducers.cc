@@ -7,9 +7,13 @@ namespace {
 template <typename T>
 struct PartwiseSum {
   using Parts = TreeReducer<SumOp, T>;
-  static std::size_t state_bytes(std::int64_t width, std::int64_t length) { return Parts::state_bytes(2 * width, length); }
+  static std::size_t state_bytes(std::int64_t width, std::int64_t length) {
+    return Parts::state_bytes(2 * width, length);
+  }
   static void begin(void* state, std::int64_t width, std::int64_t length) { Parts::begin(state, 2 * width, length); }
-  static void finish(void* state, void* out, std::int64_t component_stride) { Parts::finish(state, out, 2 * component_stride); }
+  static void finish(void* state, void* out, std::int64_t component_stride) {
+    Parts::finish(state, out, 2 * component_stride);
+  }
   static constexpr Reducer kTable = {&state_bytes, &begin, &Parts::push, &finish};
 };
 

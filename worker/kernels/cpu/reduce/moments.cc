@@ -1,5 +1,5 @@
-// Count, mean and M2 (the sum of squared deviations). A tile is measured when all of it is there, so that its deviations can be taken from its
-// own mean: no digits are lost to a large mean.
+// Count, mean and M2 (the sum of squared deviations). A tile is measured when all of it is there, so that its
+// deviations can be taken from its own mean: no digits are lost to a large mean.
 #include "worker/kernels/cpu/reduce/tree_reducer.h"
 
 namespace tegula::cpu {
@@ -27,7 +27,8 @@ struct MomentsOp {
 
 // Joins the squared deviations from the means to the lanes.
 template <typename T>
-void join_deviations(T* __restrict lanes, const T* __restrict mean, std::int64_t width, const T* x, std::int64_t rows, std::int64_t row_stride) {
+void join_deviations(T* __restrict lanes, const T* __restrict mean, std::int64_t width, const T* x, std::int64_t rows,
+                     std::int64_t row_stride) {
   if (width == 1 && row_stride == static_cast<std::int64_t>(sizeof(T))) {
     T sum[kLanes];
     for (int l = 0; l < kLanes; ++l) sum[l] = lanes[l];
@@ -51,17 +52,19 @@ template <typename T>
 struct MomentsReducer {
   struct State {
     std::int64_t width, in_tile;
-    T* elements;       // a tile that came in parts, so far: kMomentTile rows
+    T* elements;  // a tile that came in parts, so far: kMomentTile rows
     T* lanes;
     T* mean;
     Moments<T>* tile;  // its result
     TileCounter<MomentsOp, Moments<T>> counter;
   };
 
-  static std::size_t part(std::int64_t count, std::size_t size) { return round_up_64(static_cast<std::size_t>(count) * size); }
+  static std::size_t part(std::int64_t count, std::size_t size) {
+    return round_up_64(static_cast<std::size_t>(count) * size);
+  }
   static std::size_t state_bytes(std::int64_t width, std::int64_t length) {
-    return round_up_64(sizeof(State)) + part(width * kMomentTile, sizeof(T)) + part(width * kLanes, sizeof(T)) + part(width, sizeof(T)) +
-           part(width, sizeof(Moments<T>)) +
+    return round_up_64(sizeof(State)) + part(width * kMomentTile, sizeof(T)) + part(width * kLanes, sizeof(T)) +
+           part(width, sizeof(T)) + part(width, sizeof(Moments<T>)) +
            round_up_64(TileCounter<MomentsOp, Moments<T>>::bytes(width, levels_for(length, kMomentTile)));
   }
   static void begin(void* memory, std::int64_t width, std::int64_t) {
@@ -135,17 +138,23 @@ struct MomentsReducer {
 
 const Reducer* find_moments_reducer(DType dtype) {
   switch (dtype) {
-    case DType::kFloat32: return &MomentsReducer<float>::kTable;
-    case DType::kFloat64: return &MomentsReducer<double>::kTable;
-    default: return nullptr;
+    case DType::kFloat32:
+      return &MomentsReducer<float>::kTable;
+    case DType::kFloat64:
+      return &MomentsReducer<double>::kTable;
+    default:
+      return nullptr;
   }
 }
 
 const Reducer* find_moments_combiner(DType dtype) {
   switch (dtype) {
-    case DType::kFloat32: return &TreeReducer<MomentsOp, Moments<float>>::kTable;
-    case DType::kFloat64: return &TreeReducer<MomentsOp, Moments<double>>::kTable;
-    default: return nullptr;
+    case DType::kFloat32:
+      return &TreeReducer<MomentsOp, Moments<float>>::kTable;
+    case DType::kFloat64:
+      return &TreeReducer<MomentsOp, Moments<double>>::kTable;
+    default:
+      return nullptr;
   }
 }
 

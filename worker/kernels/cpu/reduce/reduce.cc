@@ -26,7 +26,8 @@ int prepare(const void* params, std::size_t size, void** prepared, tegula_contex
     ReduceParams decoded = decode_reduce(bytes_of(params, size));
     const Reducer* combiner = find_combiner(decoded.reduction.op, decoded.reduction.dtype);
     if (combiner == nullptr) {
-      throw DTypeError(std::string(name_of(decoded.reduction.op)) + " in " + std::string(name_of(decoded.reduction.dtype)) + " is not offered");
+      throw DTypeError(std::string(name_of(decoded.reduction.op)) + " in " +
+                       std::string(name_of(decoded.reduction.dtype)) + " is not offered");
     }
     return Prepared{std::move(decoded.reduction), combiner};
   });
@@ -37,15 +38,17 @@ void check_pieces(const Prepared& prepared, const tegula_task& task) {
   if (task.n_inputs != 1) throw ValueError("tegula.reduce takes one input, not " + std::to_string(task.n_inputs));
   const tegula_block& block = declared_block(task, 0);
   const std::size_t components = prepared.reduction.op == ReduceOp::kMoments ? 1 : 0;
-  if (checked_dtype(block.dtype) != prepared.reduction.dtype) throw DTypeError("tegula.reduce: the declared dtype is not the reduction's");
+  if (checked_dtype(block.dtype) != prepared.reduction.dtype)
+    throw DTypeError("tegula.reduce: the declared dtype is not the reduction's");
   if (static_cast<std::size_t>(block.ndim) != prepared.reduction.axes.size() + components ||
       (components != 0 && block.shape[0] != kMomentComponents)) {
-    throw ShapeError("tegula.reduce: a partial of shape " + to_string(shape_of(block)) + " does not fit a reduction over " +
-                     std::to_string(prepared.reduction.axes.size()) + " axes");
+    throw ShapeError("tegula.reduce: a partial of shape " + to_string(shape_of(block)) +
+                     " does not fit a reduction over " + std::to_string(prepared.reduction.axes.size()) + " axes");
   }
   for (std::size_t d = 0; d < prepared.reduction.axes.size(); ++d) {
     if (prepared.reduction.axes[d] && block.shape[d + components] != 1) {
-      throw ShapeError("tegula.reduce: axis " + std::to_string(d) + " is reduced but has size " + std::to_string(block.shape[d + components]));
+      throw ShapeError("tegula.reduce: axis " + std::to_string(d) + " is reduced but has size " +
+                       std::to_string(block.shape[d + components]));
     }
   }
   const std::int64_t pieces = piece_count(task.inputs[0]);
@@ -53,7 +56,8 @@ void check_pieces(const Prepared& prepared, const tegula_task& task) {
   for (std::int64_t i = 0; i < pieces; ++i) {
     const tegula_array& piece = task.inputs[0].pieces[i];
     check_array(piece);
-    if (checked_dtype(piece.dtype) != prepared.reduction.dtype || !std::ranges::equal(shape_of(piece), shape_of(block))) {
+    if (checked_dtype(piece.dtype) != prepared.reduction.dtype ||
+        !std::ranges::equal(shape_of(piece), shape_of(block))) {
       throw ShapeError("tegula.reduce: a piece of " + std::string(name_of(checked_dtype(piece.dtype))) + " and shape " +
                        to_string(shape_of(piece)) + " among partials of shape " + to_string(shape_of(block)));
     }
@@ -70,15 +74,18 @@ int plan(const tegula_task* task, tegula_output_plan* outputs, std::size_t* scra
 }
 
 // Copies elements [begin, begin + count) of one component of a piece, in C order, to `out`.
-void gather(const tegula_array& piece, int first_dim, std::int64_t component, std::int64_t begin, std::int64_t count, std::size_t size, std::byte* out) {
+void gather(const tegula_array& piece, int first_dim, std::int64_t component, std::int64_t begin, std::int64_t count,
+            std::size_t size, std::byte* out) {
   LinearWalk walk;
   const auto start = first_dim == 0 ? 0 : static_cast<std::uint64_t>(piece.strides[0] * component);
   walk.begin({start, 0});
-  for (int d = first_dim; d < piece.ndim; ++d) walk.add_axis(piece.shape[d], {static_cast<std::uint64_t>(piece.strides[d]), 0});
+  for (int d = first_dim; d < piece.ndim; ++d)
+    walk.add_axis(piece.shape[d], {static_cast<std::uint64_t>(piece.strides[d]), 0});
   const auto stride = static_cast<std::int64_t>(walk.inner_step().first);
   const auto* data = static_cast<const std::byte*>(piece.data);
   walk.for_each_run(begin, count, [&](LinearPair at, std::int64_t length, std::int64_t done) {
-    gather_run(out + static_cast<std::size_t>(done) * size, data + static_cast<std::int64_t>(at.first), stride, length, size);
+    gather_run(out + static_cast<std::size_t>(done) * size, data + static_cast<std::int64_t>(at.first), stride, length,
+               size);
   });
 }
 
@@ -116,7 +123,8 @@ int run(const tegula_task* task, tegula_array* outputs, void* scratch, tegula_co
         }
         prepared.combiner->push(scratch, moments ? triples : parts, 1, 0);
       }
-      prepared.combiner->finish(scratch, static_cast<std::byte*>(outputs[0].data) + static_cast<std::size_t>(begin) * size, outputs_each);
+      prepared.combiner->finish(
+          scratch, static_cast<std::byte*>(outputs[0].data) + static_cast<std::size_t>(begin) * size, outputs_each);
     }
   });
 }

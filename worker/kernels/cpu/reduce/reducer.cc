@@ -5,9 +5,12 @@ namespace tegula::cpu {
 const Reducer* find_reducer(ReduceOp op, DType dtype) {
   if (op == ReduceOp::kMoments) return find_moments_reducer(dtype);
   switch (kind_of(dtype)) {
-    case DTypeKind::kFloat: return find_float_reducer(op, dtype);
-    case DTypeKind::kComplex: return find_complex_reducer(op, dtype);
-    default: return find_int_reducer(op, dtype);
+    case DTypeKind::kFloat:
+      return find_float_reducer(op, dtype);
+    case DTypeKind::kComplex:
+      return find_complex_reducer(op, dtype);
+    default:
+      return find_int_reducer(op, dtype);
   }
 }
 

@@ -9,12 +9,14 @@
 
 namespace tegula::cpu {
 
-// Reduces the sequences of `width` neighbouring outputs at once. The state is memory that the caller owns, 64-byte aligned.
+// Reduces the sequences of `width` neighbouring outputs at once. The state is memory that the caller owns, 64-byte
+// aligned.
 struct Reducer {
   // Bytes of state for sequences of at most `length` elements.
   std::size_t (*state_bytes)(std::int64_t width, std::int64_t length);
   void (*begin)(void* state, std::int64_t width, std::int64_t length);
-  // The next `rows` elements of each sequence: rows of `width` contiguous elements of the reduction's dtype, `row_stride` bytes apart.
+  // The next `rows` elements of each sequence: rows of `width` contiguous elements of the reduction's dtype,
+  // `row_stride` bytes apart.
   void (*push)(void* state, const void* rows_of_elements, std::int64_t rows, std::int64_t row_stride);
   // Writes `width` results to out; of several components, each `component_stride` elements after the one before.
   void (*finish)(void* state, void* out, std::int64_t component_stride);

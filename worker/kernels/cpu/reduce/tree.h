@@ -1,16 +1,19 @@
-// The order in which a reduction combines its elements. It is part of what a result means: the same sequence gives the same bits whatever the
-// address, strides, tiling, instruction set level, and whether the elements are computed on the way or read from a stored chunk.
+// The order in which a reduction combines its elements. It is part of what a result means: the same sequence gives the
+// same bits whatever the address, strides, tiling, instruction set level, and whether the elements are computed on the
+// way or read from a stored chunk.
 //
-// An output element reduces the sequence x[0], x[1], ... x[n - 1] of its inputs in C order of the reduced axes (for "tegula.reduce": of the
-// pieces in row-major order). The sequence is cut into tiles of kTile elements, the last one shorter.
-//   Within a tile, element i joins lane i mod kLanes; lanes start with the operation's identity. Lanes l and l + 8 are combined for l < 8, then
-//   l and l + 4, l + 2, l + 1.
-//   Tiles are combined like the bits of a binary counter: two neighbours of the same level, where tile t ends, as often as t + 1 is divisible by
-//   two. What is left at the end is combined from the smallest to the largest: larger with (older) on the left.
+// An output element reduces the sequence x[0], x[1], ... x[n - 1] of its inputs in C order of the reduced axes (for
+// "tegula.reduce": of the pieces in row-major order). The sequence is cut into tiles of kTile elements, the last one
+// shorter.
+//   Within a tile, element i joins lane i mod kLanes; lanes start with the operation's identity. Lanes l and l + 8 are
+//   combined for l < 8, then l and l + 4, l + 2, l + 1. Tiles are combined like the bits of a binary counter: two
+//   neighbours of the same level, where tile t ends, as often as t + 1 is divisible by two. What is left at the end is
+//   combined from the smallest to the largest: larger with (older) on the left.
 // The identity of a floating-point sum is -0.0, which leaves every number as it is; an empty sum is +0.0.
 //
-// Moments (count, mean, M2) have tiles of kMomentTile elements: a tile's mean is its lane sum divided by its size, its M2 the lane sum of the
-// squared deviations from that mean; tiles are combined in the same counter order by the formulas of Chan et al.
+// Moments (count, mean, M2) have tiles of kMomentTile elements: a tile's mean is its lane sum divided by its size, its
+// M2 the lane sum of the squared deviations from that mean; tiles are combined in the same counter order by the
+// formulas of Chan et al.
 #pragma once
 
 #include <cmath>

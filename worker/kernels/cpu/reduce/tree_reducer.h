@@ -36,7 +36,8 @@ inline constexpr std::int64_t kRowsAhead = 8;
 
 // Rows of `width` elements, `row_stride` bytes apart, of which the first joins lane `first`.
 template <typename Op, typename T>
-void join_rows(T* lanes, std::int64_t width, std::int64_t first, const T* x, std::int64_t rows, std::int64_t row_stride) {
+void join_rows(T* lanes, std::int64_t width, std::int64_t first, const T* x, std::int64_t rows,
+               std::int64_t row_stride) {
   const bool dense = row_stride == width * static_cast<std::int64_t>(sizeof(T));
   if (dense && width == 1 && rows >= kLanes) {
     const std::int64_t head = (kLanes - first) % kLanes;
@@ -65,7 +66,9 @@ void join_rows(T* lanes, std::int64_t width, std::int64_t first, const T* x, std
 template <typename Op, typename T>
 class TileCounter {
  public:
-  static std::size_t bytes(std::int64_t width, int levels) { return static_cast<std::size_t>(width * levels) * sizeof(T); }
+  static std::size_t bytes(std::int64_t width, int levels) {
+    return static_cast<std::size_t>(width * levels) * sizeof(T);
+  }
   void begin(T* memory, std::int64_t width) {
     values_ = memory;
     width_ = width;
@@ -123,7 +126,8 @@ struct TreeReducer {
     state->width = width;
     auto* bytes = static_cast<std::byte*>(memory) + round_up_64(sizeof(State));
     state->lanes = reinterpret_cast<T*>(bytes);
-    state->counter.begin(reinterpret_cast<T*>(bytes + round_up_64(static_cast<std::size_t>(width * kLanes) * sizeof(T))), width);
+    state->counter.begin(
+        reinterpret_cast<T*>(bytes + round_up_64(static_cast<std::size_t>(width * kLanes) * sizeof(T))), width);
     clear_lanes(*state);
   }
   static void push(void* memory, const void* elements, std::int64_t rows, std::int64_t row_stride) {
@@ -169,11 +173,16 @@ struct TreeReducer {
 template <typename T>
 const Reducer* find_tree_reducer(ReduceOp op) {
   switch (op) {
-    case ReduceOp::kSum: return &TreeReducer<SumOp, T>::kTable;
-    case ReduceOp::kProd: return &TreeReducer<ProdOp, T>::kTable;
-    case ReduceOp::kMin: return &TreeReducer<MinOp, T>::kTable;
-    case ReduceOp::kMax: return &TreeReducer<MaxOp, T>::kTable;
-    default: return nullptr;
+    case ReduceOp::kSum:
+      return &TreeReducer<SumOp, T>::kTable;
+    case ReduceOp::kProd:
+      return &TreeReducer<ProdOp, T>::kTable;
+    case ReduceOp::kMin:
+      return &TreeReducer<MinOp, T>::kTable;
+    case ReduceOp::kMax:
+      return &TreeReducer<MaxOp, T>::kTable;
+    default:
+      return nullptr;
   }
 }
 
