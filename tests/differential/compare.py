@@ -1,9 +1,30 @@
-"""Are two arrays the same? Exactly, or within what tier 2 promises."""
+"""Are two arrays the same? Exactly, within a few units of the last place, or within what a chain of such steps leaves."""
 import numpy as np
 
+import operations
 
-def difference(expected, got, exact, scale):
-    """None when they agree, else a line that says how they don't. `scale` bounds the terms that were added up on the way."""
+
+def units_apart(expected, got):
+    """Distance in units of the last place of the larger one; 0 where both are the same infinity or both NaN."""
+    apart = np.abs(expected - got) / np.spacing(np.maximum(np.abs(expected), np.abs(got)))
+    same = (expected == got) | ((expected != expected) & (got != got))
+    return np.where(same, 0, np.where(np.isnan(apart), np.inf, apart))
+
+
+def agree(expected, got, tolerance, scale):
+    if tolerance == "exact" or expected.dtype.kind in "biu":
+        return (expected == got) | ((expected != expected) & (got != got))
+    if tolerance == "close":
+        return units_apart(expected, got) <= operations.CLOSE_ULPS
+    single = expected.dtype.name in ("float32", "complex64")
+    relative = 2e-4 if single else 1e-9
+    return np.isclose(got, expected, rtol=relative, atol=relative * scale, equal_nan=True)
+
+
+def difference(expected, got, tolerance, scale):
+    """None when they agree, else a line that says how they don't. `tolerance` is "exact" (the same bits, though any NaN is any other),
+    "close" (a few units of the last place) or "derived" (computed from what was only close); `scale` bounds the terms that were added
+    up on the way there."""
     expected = np.asarray(expected)
     if got.dtype != expected.dtype:
         return f"dtype {got.dtype.name}, NumPy {expected.dtype.name}"
@@ -12,12 +33,7 @@ def difference(expected, got, exact, scale):
     if expected.size == 0:
         return None
     with np.errstate(all="ignore"):
-        if exact or expected.dtype.kind in "biu":
-            same = (expected == got) | ((expected != expected) & (got != got))
-        else:
-            single = expected.dtype.name in ("float32", "complex64")
-            relative = 2e-4 if single else 1e-9
-            same = np.isclose(got, expected, rtol=relative, atol=relative * scale, equal_nan=True)
+        same = agree(expected, got, tolerance, scale)
     if np.all(same):
         return None
     where = tuple(int(i) for i in np.argwhere(~np.atleast_1d(same))[0])

@@ -41,7 +41,7 @@ def judge(program, answer):
     for name in program.outputs:
         value = program.values[name]
         got = np.load(answer["outputs"][name]["path"])
-        line = compare.difference(value.array, got, value.exact, scale_of(program))
+        line = compare.difference(value.array, got, value.tolerance, scale_of(program))
         if line:
             return f"{name}: {line}"
     return None

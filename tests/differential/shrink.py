@@ -26,7 +26,7 @@ def with_step_as_input(program, position):
         return None
     smaller = copy.copy(program)
     smaller.inputs, smaller.values = dict(program.inputs), dict(program.values)
-    smaller.add_input(f"{name}", value.array, [-1] * value.array.ndim, value.exact)
+    smaller.add_input(f"{name}", value.array, [-1] * value.array.ndim)
     smaller.steps = program.steps[:position] + program.steps[position + 1:]
     return cone(smaller, program.outputs[0])
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Random array programs, in Tegula and in NumPy: dtype, shape and values must agree. Failures are shrunk and printed.
 
-TEGULA_DIFFERENTIAL_SEED and TEGULA_DIFFERENTIAL_PROGRAMS choose others than the default ones."""
+TEGULA_TEST_SEED and TEGULA_TEST_PROGRAMS choose others than the default ones; TEGULA_TEST_BIN_DIR says where tegula-eval is."""
 import json
 import os
 import sys
@@ -13,8 +13,8 @@ import generate
 import runner
 import shrink
 
-SEED = int(os.environ.get("TEGULA_DIFFERENTIAL_SEED", "20261122"))
-COUNT = int(os.environ.get("TEGULA_DIFFERENTIAL_PROGRAMS", "600"))
+SEED = int(os.environ.get("TEGULA_TEST_SEED", "20261122"))
+COUNT = int(os.environ.get("TEGULA_TEST_PROGRAMS", "1000"))
 BATCH = 100
 
 
