@@ -57,6 +57,11 @@ void EventLoop::Impl::run() {
   while (!stop_.exchange(false)) turn();
 }
 
+void EventLoop::Impl::about_to_run() {
+  std::lock_guard lock(mutex_);
+  exited_ = false;
+}
+
 // One turn: what is ready now (bounded), then what was posted, then the end-of-turn work. Blocks only when there is
 // nothing of the last two.
 void EventLoop::Impl::turn() {
@@ -265,6 +270,7 @@ EventLoop::~EventLoop() {
 void EventLoop::run() { impl_->run(); }
 
 void EventLoop::start(std::string name) {
+  impl_->about_to_run();
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);  // inherited by the new thread

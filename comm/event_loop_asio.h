@@ -49,6 +49,7 @@ struct EventLoop::Impl : std::enable_shared_from_this<EventLoop::Impl> {
   bool running() const { return running_.load(std::memory_order_acquire); }
 
   void run();
+  void about_to_run();  // before a thread that will run(): what waits for the loop from now on waits for that run
   void stop();
   void destroy();  // by ~EventLoop, after the thread has ended
 
