@@ -232,6 +232,8 @@ def random_step(rng, program, out):
         if array.ndim and rng.random() < 0.7:
             axes = rng.sample(range(array.ndim), rng.randint(1, array.ndim))
             kwargs["axis"] = tuple(a - array.ndim if rng.random() < 0.3 else a for a in axes)
+        if overflows_by_order(op, array):
+            return None
         if op in ("min", "max") and reduces_nothing_to_nothing(array.shape, kwargs.get("axis")):
             return None
         if op in ("var", "std") and rng.random() < 0.4:
@@ -263,6 +265,19 @@ def random_step(rng, program, out):
         return (out, "where", [condition, var, other] if rng.random() < 0.7 else [condition, other, var], {})
     others = [n for n, v in program.values.items() if v.known and compatible(v.array.shape, array.shape)]
     return (out, "where", [condition, var, ("var", rng.choice(others))], {})
+
+
+def overflows_by_order(op, array):
+    """Whether the finite elements are so large (or, for prod, small) that the order of adding them up decides over infinity."""
+    if op not in ("sum", "prod", "mean", "var", "std") or array.dtype.kind not in "fc" or array.size == 0:
+        return False
+    sizes = np.abs(array[np.isfinite(array)]).astype("f8")
+    with np.errstate(all="ignore"):
+        if op == "prod":
+            logs = np.abs(np.log2(sizes[sizes > 0]))
+            return bool(np.sum(logs) > np.finfo(array.dtype).maxexp - 2)
+        terms = sizes**2 if op in ("var", "std") else sizes
+        return bool(4 * np.sum(terms) > float(np.finfo(array.dtype).max))
 
 
 def reduces_nothing_to_nothing(shape, axis):
