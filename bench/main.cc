@@ -7,11 +7,13 @@
 #include <iostream>
 #include <mutex>
 #include <optional>
+#include <string_view>
 #include <thread>
 
 #include "bench/cluster.h"
 #include "bench/options.h"
 #include "bench/report.h"
+#include "bench/sim/command.h"
 #include "bench/workload.h"
 
 namespace tegula::bench {
@@ -23,13 +25,14 @@ const Workload& find_workload(const std::string& name) {
   }
   std::string known;
   for (const Workload& workload : workloads()) known += (known.empty() ? "" : ", ") + std::string(workload.name);
-  throw CLI::ValidationError("WORKLOAD", "'" + name + "' is none of " + known);
+  throw CLI::ValidationError("WORKLOAD", "'" + name + "' is none of " + known + ", scheduler (which comes first)");
 }
 
 void declare(CLI::App& app, Options& options, std::string& dtype) {
   std::string help = "one of:";
   for (const Workload& workload : workloads())
     help += "\n" + std::string(workload.name) + ": " + std::string(workload.help);
+  help += "\nscheduler: the scheduler's core between simulated workers; has options of its own: scheduler --help";
   app.add_option("workload", options.workload, help)->required();
   auto* scheduler = app.add_option("--scheduler", options.scheduler, "address or scheduler file of a running cluster");
   auto* in_process = app.add_flag("--in-process", options.in_process, "scheduler and workers inside this process");
@@ -147,4 +150,8 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace tegula::bench
 
-int main(int argc, char** argv) { return tegula::bench::run(argc, argv); }
+int main(int argc, char** argv) {
+  // Needs no cluster and none of the options of those that do.
+  if (argc > 1 && std::string_view(argv[1]) == "scheduler") return tegula::sim::run_command(argc - 1, argv + 1);
+  return tegula::bench::run(argc, argv);
+}

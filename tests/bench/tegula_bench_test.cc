@@ -82,6 +82,26 @@ TEST(TegulaBench, EmptyTasks) {
   EXPECT_GT(report.at("us_per_task").get<double>(), 0);
 }
 
+TEST(TegulaBench, TheSchedulerAlone) {
+  const auto report =
+      figures({"scheduler", "--pattern", "tree", "--tasks", "500", "--workers", "5", "--threads", "2", "--codec"});
+  EXPECT_EQ(report.at("workload"), "scheduler");
+  EXPECT_EQ(report.at("tasks"), 500);
+  EXPECT_EQ(report.at("workers"), 5);
+  EXPECT_EQ(report.at("threads"), 2);
+  for (const char* field : {"tasks_per_s", "bytes_per_task", "makespan", "lower_bound", "peak_memory", "bytes_moved"}) {
+    EXPECT_GT(report.at(field).get<double>(), 0) << field;
+  }
+  EXPECT_GE(report.at("makespan").get<double>(), report.at("lower_bound").get<double>());
+  const auto compared = figures({"scheduler", "--tasks", "100", "--virtual-only", "--baselines", "--repeat", "2"});
+  EXPECT_FALSE(compared.contains("tasks_per_s"));
+  EXPECT_EQ(compared.at("baselines").size(), 3u);
+  const Ended text = bench({"scheduler", "--tasks", "100", "--repeat", "1"});
+  EXPECT_EQ(text.status, 0) << text.output;
+  EXPECT_THAT(text.output, HasSubstr("core alone"));
+  EXPECT_THAT(text.output, HasSubstr("lower bound"));
+}
+
 TEST(TegulaBench, TextForPeople) {
   const Ended run = bench(small_with({"--in-process"}));
   EXPECT_EQ(run.status, 0) << run.output;
@@ -96,6 +116,11 @@ TEST(TegulaBench, CommandLinesThatMakeNoSense) {
   expect_one_line(bench({"tasks", "--tasks", "0"}), 2, "--tasks");
   expect_one_line(bench({"random-sum", "--size", "10", "10", "--chunks", "5"}), 2, "--chunks");
   expect_one_line(bench({"random-sum", "--dtype", "float99"}), 2, "float99");
+  expect_one_line(bench({"scheduler", "--pattern", "stencl"}), 2, "'stencl'");
+  expect_one_line(bench({"scheduler", "--tasks", "0"}), 2, "--tasks");
+  expect_one_line(bench({"scheduler", "--core-only", "--baselines"}), 2, "--core-only");
+  expect_one_line(bench({"scheduler", "--duration", "fast"}), 2, "fast");
+  expect_one_line(bench({"scheduler", "--join", "soon"}), 2, "'soon'");
   expect_one_line(bench({"tasks", "--in-process", "--scheduler", "tcp://127.0.0.1:1"}), 2, "--in-process");
 }
 
