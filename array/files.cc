@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -26,6 +27,14 @@ void sync_directory(const std::string& path) {
   ::close(descriptor);
 }
 
+// A file system that is full for a moment hurts everybody on it, so what is bound to fail isn't tried. Some network
+// file systems don't tell their size.
+bool has_room(int descriptor, std::uint64_t size) {
+  struct statvfs status {};
+  if (::fstatvfs(descriptor, &status) != 0 || status.f_blocks == 0 || status.f_frsize == 0) return true;
+  return size / status.f_frsize <= status.f_bavail;
+}
+
 }  // namespace
 
 std::string absolute_path(const std::string& path) {
@@ -37,14 +46,20 @@ std::string absolute_path(const std::string& path) {
 
 NewFile::NewFile(const std::string& path, std::uint64_t size) : path_(absolute_path(path)) {
   std::error_code ignored;
-  if (std::filesystem::is_directory(path_, ignored)) fail("write", path_, EISDIR);
+  const std::filesystem::file_status there = std::filesystem::status(path_, ignored);
+  if (std::filesystem::is_directory(there)) fail("write", path_, EISDIR);
+  // The rename would put a file in the place of a device or a pipe.
+  if (std::filesystem::exists(there) && !std::filesystem::is_regular_file(there)) {
+    throw FileError("cannot write " + path_ + ": not a regular file");
+  }
   std::random_device entropy;
   temporary_ = fmt::format("{}.{:08x}{:08x}.tmp", path_, entropy(), entropy());
   // Workers open it by name, perhaps as another user of the same group.
   descriptor_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (descriptor_ < 0) fail("create", temporary_, errno);
   if (size == 0) return;
-  if (const int error = ::posix_fallocate(descriptor_, 0, static_cast<off_t>(size)); error != 0) {
+  const int error = has_room(descriptor_, size) ? ::posix_fallocate(descriptor_, 0, static_cast<off_t>(size)) : ENOSPC;
+  if (error != 0) {
     ::close(descriptor_);
     ::unlink(temporary_.c_str());
     fail(fmt::format("reserve {} bytes for", size).c_str(), path_, error);

@@ -14,6 +14,7 @@
 #include <iosfwd>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -156,8 +157,16 @@ class Array {
   HostArray compute(const ComputeOptions& options = {}) const;
   HostArray compute(const Client& client, const ComputeOptions& options = {}) const;
   // Into the caller's memory: C-contiguous, exactly nbytes() bytes. Throws ValueError on another size, DTypeError
-  // through the typed form.
+  // through the typed form, which takes this array's own element type.
   void compute_into(void* data, std::size_t nbytes, const Client& client, const ComputeOptions& options = {}) const;
+  template <Element T>
+  void compute_into(std::span<T> values, const Client& client, const ComputeOptions& options = {}) const {
+    if (dtype() != dtype_of<T>) {
+      throw DTypeError("compute_into a span of " + std::string(name_of(dtype_of<T>)) + ", but the array is " +
+                       std::string(name_of(dtype())));
+    }
+    compute_into(values.data(), values.size_bytes(), client, options);
+  }
   // Starts computing now and returns an array that stands for the stored chunks. wait() waits for them, cancel() gives
   // up on them.
   Array persist(const ComputeOptions& options = {}) const;

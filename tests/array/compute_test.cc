@@ -1,5 +1,6 @@
 // compute, persist and files, on a session without a cluster.
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
@@ -52,6 +53,12 @@ TEST_F(Computing, IntoTheCallersMemory) {
   const HostArray host = x.compute(client());
   EXPECT_TRUE(std::equal(memory.begin(), memory.end(), host.span<std::int64_t>().begin()));
   EXPECT_THROW(x.compute_into(memory.data(), 8, client()), ValueError);
+  std::vector<std::int64_t> typed(35);
+  x.compute_into(std::span(typed), client());
+  EXPECT_EQ(typed, memory);
+  EXPECT_THROW(x.compute_into(std::span(typed).first(34), client()), ValueError);
+  std::vector<double> other(35);
+  EXPECT_THROW(x.compute_into(std::span(other), client()), DTypeError);
 }
 
 TEST_F(Computing, ResultsThatCannotFitAreRefusedBeforeAnythingIsSent) {
@@ -175,6 +182,13 @@ TEST_F(Computing, FailedWritesLeaveNothing) {
   EXPECT_THROW(to_npy(ones({3}), path("no/such/folder.npy"), client()), FileError);
   EXPECT_THROW(to_npy(ones({3}), directory_.path(), client()), FileError);
   EXPECT_THAT(files(), ElementsAre("old.npy"));
+}
+
+TEST_F(Computing, OnlyRegularFilesAreReplaced) {
+  ASSERT_EQ(mkfifo(path("pipe").c_str(), 0600), 0);
+  EXPECT_THROW(to_npy(ones({3}), path("pipe"), client()), FileError);
+  EXPECT_TRUE(std::filesystem::is_fifo(path("pipe")));
+  EXPECT_THAT(files(), ElementsAre("pipe"));
 }
 
 TEST_F(Computing, AFullDiskIsNoticedBeforeTheWork) {
