@@ -40,16 +40,32 @@ std::string text_of(const Scalar& value) {
   return std::to_string(value.as_double());
 }
 
+__extension__ using Wide = __int128;
+
+// The value of an integer, which may need all 64 bits with or without a sign.
+Wide exact(const Scalar& value) {
+  const std::int64_t bits = value.as_int();
+  return value.dtype() == DType::kUInt64 ? Wide{static_cast<std::uint64_t>(bits)} : Wide{bits};
+}
+
 // How many elements arange(start, stop, step) has.
-std::int64_t integer_count(std::int64_t start, std::int64_t stop, std::int64_t step) {
-  if (step > 0 ? start >= stop : start <= stop) return 0;
-  // The distance may need all 64 bits.
-  const std::uint64_t distance = step > 0 ? static_cast<std::uint64_t>(stop) - static_cast<std::uint64_t>(start)
-                                          : static_cast<std::uint64_t>(start) - static_cast<std::uint64_t>(stop);
-  const std::uint64_t stride = step > 0 ? static_cast<std::uint64_t>(step) : -static_cast<std::uint64_t>(step);
-  const std::uint64_t count = (distance - 1) / stride + 1;
-  if (count > static_cast<std::uint64_t>(INT64_MAX)) throw ValueError("arange has too many elements");
+std::int64_t integer_count(const Scalar& start, const Scalar& stop, const Scalar& step) {
+  const Wide distance = exact(stop) - exact(start), stride = exact(step);
+  if (distance == 0 || (distance > 0) != (stride > 0)) return 0;
+  const Wide count = (distance - (stride > 0 ? 1 : -1)) / stride + 1;
+  if (count > INT64_MAX) throw ValueError("arange has too many elements");
   return static_cast<std::int64_t>(count);
+}
+
+// As NumPy, which converts the first two values and goes on from there: a literal that doesn't fit is an error.
+void check_first_values(const Scalar& start, const Scalar& step, std::int64_t count, DType dtype) {
+  std::uint64_t element = 0;
+  if (count > 0) start.store(dtype, &element);
+  if (count < 2) return;
+  const Wide second = exact(start) + exact(step);
+  const Scalar value =
+      second > INT64_MAX ? Scalar(static_cast<std::uint64_t>(second)) : static_cast<std::int64_t>(second);
+  value.store(dtype, &element);
 }
 
 std::int64_t floating_count(double start, double stop, double step) {
@@ -76,11 +92,14 @@ Array full(std::vector<std::int64_t> shape, Scalar value, const Chunks& chunks, 
 }
 
 Array arange(Scalar start, Scalar stop, Scalar step, const Chunks& chunks, std::optional<DType> dtype) {
-  DType natural = DType::kInt64;
+  bool integers = true, unsigned_too = false;
   for (const Scalar* value : {&start, &stop, &step}) {
     if (value->kind() == DTypeKind::kComplex) throw DTypeError("arange of complex128");
-    if (!value->is_integer()) natural = DType::kFloat64;
+    integers = integers && value->is_integer();
+    unsigned_too = unsigned_too || value->dtype() == DType::kUInt64;
   }
+  // As NumPy, where int64 and uint64 meet in float64.
+  const DType natural = integers && !unsigned_too ? DType::kInt64 : DType::kFloat64;
   if (step.as_double() == 0) {
     throw ValueError("arange from " + text_of(start) + " to " + text_of(stop) + " in steps of zero");
   }
@@ -90,8 +109,10 @@ Array arange(Scalar start, Scalar stop, Scalar step, const Chunks& chunks, std::
   }
   IotaSource source = positions(result, 0);
   std::int64_t count = 0;
-  if (natural == DType::kInt64) {
-    count = integer_count(start.as_int(), stop.as_int(), step.as_int());
+  const bool to_integers = kind_of(result) <= DTypeKind::kSigned;
+  if (integers) {
+    count = integer_count(start, stop, step);
+    if (to_integers) check_first_values(start, step, count, result);
     source.first_int = start.as_int();
     source.delta_int = step.as_int();
   } else {
@@ -99,7 +120,7 @@ Array arange(Scalar start, Scalar stop, Scalar step, const Chunks& chunks, std::
   }
   source.first_float = start.as_double();
   source.delta_float = (start.as_double() + step.as_double()) - start.as_double();
-  if (natural == DType::kFloat64 && kind_of(result) <= DTypeKind::kSigned) {
+  if (!integers && to_integers) {
     // As NumPy: the first two values are converted and the rest continues in integers.
     start.store(DType::kInt64, &source.first_int);
     std::int64_t second = 0;
@@ -114,6 +135,7 @@ Array arange(Scalar stop) { return arange(0, stop); }
 
 Array linspace(double start, double stop, std::int64_t count, const Chunks& chunks, bool endpoint, DType dtype) {
   if (count < 0) throw ValueError("linspace with " + std::to_string(count) + " samples");
+  if (dtype == DType::kBool) return linspace(start, stop, count, chunks, endpoint, DType::kFloat64).astype(dtype);
   if (kind_of(dtype) <= DTypeKind::kSigned) {
     return floor(linspace(start, stop, count, chunks, endpoint, DType::kFloat64)).astype(dtype);
   }

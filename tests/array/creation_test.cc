@@ -49,6 +49,27 @@ TEST_F(Creation, Arange) {
   EXPECT_THROW(arange(std::complex<double>(0, 1)), DTypeError);
 }
 
+TEST_F(Creation, ArangeUpToTheLastInteger) {
+  // As NumPy: int64 and uint64 meet in float64 unless the dtype is said.
+  const std::uint64_t top = std::uint64_t{1} << 63;
+  EXPECT_EQ(arange(top, top + 3).dtype(), DType::kFloat64);
+  const HostArray last = computed(arange(UINT64_MAX - 3, UINT64_MAX, 2, {1}, DType::kUInt64));
+  EXPECT_THAT(last.span<std::uint64_t>(), ElementsAre(UINT64_MAX - 3, UINT64_MAX - 1));
+  const HostArray wide = computed(arange(0, top + top / 2, top / 2, {2}, DType::kUInt64));
+  EXPECT_THAT(wide.span<std::uint64_t>(), ElementsAre(0, top / 2, top));
+  EXPECT_EQ(arange(INT64_MIN, top, INT64_MAX, {}, DType::kFloat64).size(), 3);
+}
+
+TEST_F(Creation, ArangeRefusesFirstValuesThatDoNotFit) {
+  EXPECT_THROW(arange(-1, 2, 1, {}, DType::kUInt8), ValueError);
+  EXPECT_THROW(arange(0, 300, 200, {}, DType::kInt8), ValueError);
+  EXPECT_THROW(arange(300, 301, 1, {}, DType::kUInt8), ValueError);
+  // As NumPy: only the first two are looked at, the rest wraps.
+  EXPECT_THAT(values(arange(0, 300, 100, {}, DType::kInt8)), ElementsAre(0, 100, -56));
+  EXPECT_THAT(values(arange(0, 1, 200, {}, DType::kInt8)), ElementsAre(0));
+  EXPECT_EQ(arange(300, 0, 1, {}, DType::kInt8).size(), 0);
+}
+
 TEST_F(Creation, LinspaceHitsItsEnds) {
   const std::vector<double> x = values(linspace(0.1, 0.7, 7, {2}));
   EXPECT_EQ(x.front(), 0.1);
@@ -56,6 +77,7 @@ TEST_F(Creation, LinspaceHitsItsEnds) {
   EXPECT_NEAR(x[3], 0.4, 1e-15);
   EXPECT_THAT(values(linspace(0, 1, 4, {}, false)), ElementsAre(0, 0.25, 0.5, 0.75));
   EXPECT_THAT(values(linspace(0, 10, 4, {}, true, DType::kInt32)), ElementsAre(0, 3, 6, 10));
+  EXPECT_THAT(values(linspace(0, 1, 3, {}, true, DType::kBool)), ElementsAre(0, 1, 1));
   EXPECT_THAT(values(linspace(5, 9, 1)), ElementsAre(5));
   EXPECT_EQ(linspace(0, 1, 0).size(), 0);
   EXPECT_THROW(linspace(0, 1, -1), ValueError);
