@@ -29,9 +29,10 @@ std::vector<bool> reduced_axes(const Axes& axes, int ndim) {
   return reduced;
 }
 
-std::int64_t reduced_count(const Shape& shape, const std::vector<bool>& reduced) {
-  std::int64_t count = 1;
-  for (std::size_t axis = 0; axis < shape.size(); ++axis) count *= reduced[axis] ? shape[axis] : 1;
+// Elements that each result is made of.
+double reduced_count(const Shape& shape, const std::vector<bool>& reduced) {
+  double count = 1;
+  for (std::size_t axis = 0; axis < shape.size(); ++axis) count *= reduced[axis] ? static_cast<double>(shape[axis]) : 1;
   return count;
 }
 
@@ -71,8 +72,10 @@ DType accumulator_of(DType dtype) {
   return dtype;
 }
 
-// Adds or multiplies elements converted to `dtype`; the result still has the accumulator's dtype.
+// Adds or multiplies elements converted to `dtype`; the result still has the accumulator's dtype. Bools are added by
+// "or" and multiplied by "and", as + and * of them.
 ExpressionPtr accumulate(const ExpressionPtr& x, ReduceOp op, DType dtype, const std::vector<bool>& reduced) {
+  if (dtype == DType::kBool) op = op == ReduceOp::kSum ? ReduceOp::kAny : ReduceOp::kAll;
   const DType accumulator = accumulator_of(dtype);
   const ExpressionPtr values = cast(x, dtype);
   if (!any_of(reduced)) return cast(values, accumulator);
@@ -134,7 +137,7 @@ ExpressionPtr squared_deviations(ExpressionPtr x, std::vector<bool> reduced) {
 }
 
 ExpressionPtr variance(const ExpressionPtr& x, const std::vector<bool>& reduced, double ddof) {
-  const double count = static_cast<double>(reduced_count(x->shape, reduced));
+  const double count = reduced_count(x->shape, reduced);
   return detail::binary(Op::kDivide, squared_deviations(x, reduced), Scalar(std::max(count - ddof, 0.0)));
 }
 
@@ -161,7 +164,7 @@ Array Array::mean(Axes axes, bool keepdims, std::optional<DType> dtype) const {
   const std::vector<bool> reduced = reduced_axes(axes, ndim());
   const DType result = dtype.value_or(mean_dtype(expression_->dtype));
   const ExpressionPtr sum = accumulate(expression_, ReduceOp::kSum, result, reduced);
-  const auto count = static_cast<double>(reduced_count(shape(), reduced));
+  const double count = reduced_count(shape(), reduced);
   return Array(finish(cast(detail::binary(Op::kDivide, sum, Scalar(count)), result), reduced, keepdims));
 }
 

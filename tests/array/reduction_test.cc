@@ -103,6 +103,15 @@ TEST_F(Reductions, SmallTypesAccumulateWide) {
   EXPECT_EQ(value(full({4}, 1.75, {3}).sum({}, false, DType::kInt64)), 4);
 }
 
+TEST_F(Reductions, InBoolSumsAreOrAndProductsAnd) {
+  EXPECT_THAT(values(matrix().sum(1, false, DType::kBool)), ElementsAre(1, 1, 1));
+  EXPECT_THAT(values(matrix().prod(1, false, DType::kBool)), ElementsAre(0, 1, 1));
+  EXPECT_EQ(value((matrix() * 0).sum({}, false, DType::kBool)), 0);
+  EXPECT_EQ(value(zeros({0}).prod({}, false, DType::kBool)), 1);
+  EXPECT_EQ(matrix().mean(0, false, DType::kBool).dtype(), DType::kBool);
+  EXPECT_THAT(values(matrix().mean(0, false, DType::kBool)), ElementsAre(1, 1, 1, 1));
+}
+
 // For given chunks the same bits, whatever reads or writes in between.
 TEST_F(Reductions, TheSameBitsWithAndWithoutTheOptimizer) {
   const Array x = random::normal(0, 1, {517, 331}, {100, 64}, {.seed = 9});
