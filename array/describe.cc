@@ -32,7 +32,7 @@ struct SourceText {
         return fmt::format("normal({}, {})", source.a, source.b);
       case Distribution::kIntegers:
         return fmt::format("integers({}, {})", source.low_int,
-                           source.low_int + static_cast<std::int64_t>(source.range));
+                           static_cast<std::int64_t>(static_cast<std::uint64_t>(source.low_int) + source.range));
     }
     return "random";
   }

@@ -127,7 +127,7 @@ ExpressionPtr make_expression(Node node, std::vector<ExpressionPtr> inputs, DTyp
     throw ShapeError("an array of " + std::to_string(chunks.ndim()) + " dimensions; at most " +
                      std::to_string(kMaxNdim) + " are supported");
   }
-  element_count(chunks.shape());  // throws when the number of elements overflows
+  contiguous_strides(chunks.shape(), item_size(dtype));  // throws when the number of bytes overflows
   return std::make_shared<const Expression>(std::move(node), std::move(inputs), dtype, std::move(chunks));
 }
 

@@ -277,6 +277,7 @@ class Printer {
         text += word;
         used += word.size();
       } else if (used + 1 + word.size() > width) {
+        text.erase(text.find_last_not_of(' ') + 1);
         text += "\n" + indent + word;
         used = indent.size() + word.size();
       } else {

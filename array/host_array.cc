@@ -34,6 +34,11 @@ To convert(From value) {
   }
 }
 
+void check_shape(const Shape& shape, DType dtype) {
+  element_count(shape);                         // throws when a size is negative
+  contiguous_strides(shape, item_size(dtype));  // throws when the number of bytes overflows
+}
+
 // Calls f with a zero of the element type.
 template <typename F>
 auto with_type(DType dtype, F f) {
@@ -79,13 +84,14 @@ void swap_bytes(std::span<std::byte> bytes, DType dtype) {
 }  // namespace
 
 HostArray::HostArray(DType dtype, std::vector<std::int64_t> shape) : dtype_(dtype), shape_(std::move(shape)) {
+  check_shape(shape_, dtype_);
   owner_ = allocate_zeroed(nbytes());
   data_ = owner_.get();
 }
 
 HostArray::HostArray(DType dtype, std::vector<std::int64_t> shape, std::shared_ptr<void> owner, void* data)
     : dtype_(dtype), shape_(std::move(shape)), owner_(std::move(owner)), data_(data) {
-  element_count(shape_);
+  check_shape(shape_, dtype_);
 }
 
 std::int64_t HostArray::size() const { return element_count(shape_); }

@@ -75,6 +75,7 @@ TEST(Chunks, ErrorsNameTheValues) {
   EXPECT_THROW(zeros({10}, "atuo"), ValueError);
   EXPECT_THROW(zeros({10}, Chunks::automatic("much")), ValueError);
   EXPECT_THROW(zeros({std::int64_t{1} << 40, std::int64_t{1} << 40}), ShapeError);
+  EXPECT_THROW(zeros({std::int64_t{1} << 61}, -1, DType::kComplex128), ShapeError);  // 2^65 bytes
 }
 
 DimChunks random_cuts(std::mt19937& engine, std::int64_t extent) {

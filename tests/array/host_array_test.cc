@@ -95,6 +95,21 @@ TEST(HostArray, LongArraysAreAbbreviatedAndWrapped) {
             "  138 139 140 141 142 143 144 145 146 147 148 149]]");
 }
 
+TEST(HostArray, NoBlanksEndALine) {
+  HostArray x(DType::kFloat64, {30});
+  for (std::size_t i = 0; i < 30; ++i) x.span<double>()[i] = i % 2 == 0 ? 2.5 : 1;
+  EXPECT_EQ(to_string(x),
+            "[2.5 1.  2.5 1.  2.5 1.  2.5 1.  2.5 1.  2.5 1.  2.5 1.  2.5 1.  2.5 1.\n"
+            " 2.5 1.  2.5 1.  2.5 1.  2.5 1.  2.5 1.  2.5 1. ]");
+}
+
+TEST(HostArray, ShapesOfTooManyBytesAreRefused) {
+  EXPECT_THROW(HostArray(DType::kComplex128, {std::int64_t{1} << 61}), ShapeError);  // 2^65 bytes
+  EXPECT_THROW(HostArray(DType::kFloat64, {-1}), ShapeError);
+  double number = 0;
+  EXPECT_THROW(HostArray(DType::kComplex128, {std::int64_t{1} << 60}, nullptr, &number), ShapeError);
+}
+
 TEST(HostArray, NpyFilesRoundTrip) {
   const test::TemporaryDirectory directory;
   const HostArray x = of<double>({2, 3}, {1, 2, 3, 4, 5, NAN});
