@@ -29,9 +29,9 @@ Array call(const Json& step, const Variables& variables) {
   return apply(op, arguments);
 }
 
-Array read_input(const Json& input, const Variables& variables) {
+Array read_input(const Json& input) {
   if (!input.is_object()) throw ValueError("an input is an object, not " + input.dump());
-  if (!input.contains("npy")) return call(input, variables);
+  if (!input.contains("npy")) return call(input, Variables());
   return from_npy(text_member(input, "npy"), input.contains("chunks") ? parse_chunks(input["chunks"]) : Chunks());
 }
 
@@ -41,7 +41,7 @@ Json run_program(const Json& program, const Client& client) {
   if (!program.is_object()) throw ValueError("a program is a JSON object, not " + std::string(program.type_name()));
   Variables variables;
   for (const auto& [name, input] : member(program, "inputs", kEmptyObject).items()) {
-    variables.insert_or_assign(name, read_input(input, variables));
+    variables.insert_or_assign(name, read_input(input));
   }
   for (const Json& step : member(program, "steps", kEmptyList)) {
     variables.insert_or_assign(text_member(step, "out"), call(step, variables));

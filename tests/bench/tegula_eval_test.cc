@@ -137,6 +137,13 @@ TEST_F(TegulaEval, ErrorsAreOneLine) {
   EXPECT_EQ(run(json::object(), {"--no-such-flag"}).status, 2);
 }
 
+TEST_F(TegulaEval, InputsDoNotSeeOneAnother) {
+  const json zeros = {{"op", "zeros"}, {"args", {{2}}}};
+  const Ended ended = run({{"inputs", {{"a", zeros}, {"b", {{"op", "sqrt"}, {"args", {"a"}}}}}}});
+  EXPECT_EQ(ended.status, 1);
+  EXPECT_THAT(ended.output, HasSubstr("no array is named \"a\""));
+}
+
 TEST_F(TegulaEval, JsonErrorsTakeTheirProgramsPlace) {
   const json good = {{"steps", {{{"out", "x"}, {"op", "zeros"}, {"args", {{2}}}}}},
                      {"outputs", {{"x", folder_.file("x.npy")}}}};
