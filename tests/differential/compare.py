@@ -16,15 +16,15 @@ def agree(expected, got, tolerance, scale):
         return (expected == got) | ((expected != expected) & (got != got))
     if tolerance == "close":
         return units_apart(expected, got) <= operations.CLOSE_ULPS
-    single = expected.dtype.name in ("float32", "complex64")
+    single = tolerance == "coarse" or expected.dtype.name in ("float32", "complex64")
     relative = 2e-4 if single else 1e-9
     return np.isclose(got, expected, rtol=relative, atol=relative * scale, equal_nan=True)
 
 
 def difference(expected, got, tolerance, scale):
     """None when they agree, else a line that says how they don't. `tolerance` is "exact" (the same bits, though any NaN is any other),
-    "close" (a few units of the last place) or "derived" (computed from what was only close); `scale` bounds the terms that were added
-    up on the way there."""
+    "close" (a few units of the last place), "derived" (computed from what was only close) or "coarse" (the same, in float32 somewhere on
+    the way); `scale` bounds the terms that were added up on the way there."""
     expected = np.asarray(expected)
     if got.dtype != expected.dtype:
         return f"dtype {got.dtype.name}, NumPy {expected.dtype.name}"

@@ -22,6 +22,11 @@ class Value:
     def exact(self):
         return self.tolerance == "exact"
 
+    @property
+    def single(self):
+        """Whether what is inexact about it was rounded to float32, whatever it was converted to since."""
+        return self.tolerance == "coarse" or self.array.dtype.name in ("float32", "complex64")
+
 
 def random_chunks(rng, shape):
     chunks = []
@@ -139,7 +144,10 @@ class Program:
             result = np.asarray(ops.call(op, plain, kwargs))
         except (TypeError, ValueError, IndexError, OverflowError):
             return Value(None, known=False)
-        return Value(result, ops.tolerance(op, plain, result) if all(value.exact for value in values) else "derived")
+        inexact = [value for value in values if not value.exact]
+        if not inexact:
+            return Value(result, ops.tolerance(op, plain, result))
+        return Value(result, "coarse" if any(value.single for value in inexact) else "derived")
 
     def json(self, output_folder):
         steps = []
@@ -215,6 +223,8 @@ def random_step(rng, program, out):
             return None
         if dtype in ops.SMALL and op in ops.CLOSE_UNARY + ["sqrt"] + ops.ROUNDING:
             return None
+        if op == "signbit" and has_nan(array):
+            return None
         if array.dtype.kind in "iu" and op in ops.ROUNDING + ["reciprocal"]:
             return None
         if array.dtype.kind == "c" and op in ("sign", "reciprocal") + tuple(ops.CLOSE_UNARY):
@@ -285,6 +295,10 @@ def reduces_nothing_to_nothing(shape, axis):
     return any(shape[a] == 0 for a in axes) and any(size == 0 for a, size in enumerate(shape) if a not in axes)
 
 
+def has_nan(operand):
+    return bool(np.any(np.not_equal(operand, operand)))
+
+
 def compatible(a, b):
     try:
         np.broadcast_shapes(a, b)
@@ -299,7 +313,9 @@ def binary_is_comparable(program, op, args):
         return False
     arrays = [v.array if v else None for v in values]
     names = [a.dtype.name for a in arrays if a is not None]
-    if op in ops.CLOSE_BINARY and any(n in ops.SMALL for n in names):
+    if op in ops.CLOSE_BINARY + ["copysign"] and any(n in ops.SMALL for n in names):
+        return False
+    if op == "copysign" and has_nan(arrays[1] if arrays[1] is not None else args[1]):
         return False
     if op in ops.CLOSE_BINARY + ["divide"] + ops.COMPARISONS + ops.EXACT_BINARY_REAL and any(n in ops.COMPLEX for n in names):
         return False

@@ -10,7 +10,8 @@ differ, programs keep away from the difference:
 - sign of a complex number is the sign of its real part in 1.24 and z / |z| in 2;
 - weak integers that do not fit wrap with a warning in 1.24 and raise in 2;
 - power of integers with a negative exponent raises by value in both; Tegula computes lazily and cannot;
-- functions of bool and 8-bit integers are float16, which Tegula does not have (SMALL)."""
+- functions of bool and 8-bit integers are float16, which Tegula does not have (SMALL).
+Nor does anything look at the sign of a NaN, which neither promises."""
 import numpy as np
 
 FLOATS = ("float32", "float64")
@@ -23,7 +24,7 @@ ALL = ("bool",) + INTEGERS + FLOATS + COMPLEX
 SMALL = ("bool", "int8", "uint8")
 
 EXACT_BINARY = ["add", "subtract", "multiply", "maximum", "minimum", "fmax", "fmin"]
-EXACT_BINARY_REAL = ["divide", "floor_divide", "remainder", "fmod"]
+EXACT_BINARY_REAL = ["divide", "floor_divide", "remainder", "fmod", "copysign"]
 COMPARISONS = ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
 LOGICAL = ["logical_and", "logical_or", "logical_xor"]
 BITWISE = ["bitwise_and", "bitwise_or", "bitwise_xor"]
@@ -32,7 +33,7 @@ CLOSE_BINARY = ["arctan2", "hypot", "power"]
 EXACT_UNARY = ["negative", "positive", "square", "conjugate", "real", "imag"]
 EXACT_UNARY_REAL = ["absolute", "sign", "sqrt", "reciprocal"]
 ROUNDING = ["floor", "ceil", "trunc", "rint"]
-PREDICATES = ["isnan", "isinf", "isfinite", "logical_not"]
+PREDICATES = ["isnan", "isinf", "isfinite", "logical_not", "signbit"]
 CLOSE_UNARY = ["cbrt", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos", "arctan",
                "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh"]
 REDUCTIONS = ["sum", "prod", "min", "max", "mean", "var", "std", "any", "all"]
@@ -40,7 +41,7 @@ REDUCTIONS = ["sum", "prod", "min", "max", "mean", "var", "std", "any", "all"]
 # Bound between NumPy's results and Tegula's for the functions that are not exact, in units of the last place.
 CLOSE_ULPS = 16
 
-JUMPS = set(COMPARISONS + ROUNDING + PREDICATES + LOGICAL + ["floor_divide", "remainder", "fmod", "sign"])
+JUMPS = set(COMPARISONS + ROUNDING + PREDICATES + LOGICAL + ["floor_divide", "remainder", "fmod", "sign", "copysign"])
 
 
 def zero_like(operand):
