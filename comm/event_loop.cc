@@ -48,18 +48,23 @@ void EventLoop::Impl::run() {
     }
     ~Running() {
       loop.thread_id_ = std::thread::id();
-      loop.running_ = false;
-      std::lock_guard lock(loop.mutex_);
-      loop.exited_ = true;
-      loop.changed_.notify_all();
+      loop.not_running();
     }
   } running(*this);
   while (!stop_.exchange(false)) turn();
 }
 
 void EventLoop::Impl::about_to_run() {
+  running_ = true;
   std::lock_guard lock(mutex_);
   exited_ = false;
+}
+
+void EventLoop::Impl::not_running() {
+  running_ = false;
+  std::lock_guard lock(mutex_);
+  exited_ = true;
+  changed_.notify_all();
 }
 
 // One turn: what is ready now (bounded), then what was posted, then the end-of-turn work. Blocks only when there is
@@ -277,6 +282,7 @@ void EventLoop::start(std::string name) {
   try {
     impl_->thread = std::thread([impl = impl_.get()] { impl->run(); });
   } catch (...) {
+    impl_->not_running();
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     throw;
   }

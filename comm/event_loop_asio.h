@@ -50,6 +50,7 @@ struct EventLoop::Impl : std::enable_shared_from_this<EventLoop::Impl> {
 
   void run();
   void about_to_run();  // before a thread that will run(): what waits for the loop from now on waits for that run
+  void not_running();   // the opposite: whoever still waits is told
   void stop();
   void destroy();  // by ~EventLoop, after the thread has ended
 

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "comm/event_loop_asio.h"
 #include "tegula/error.h"
 
 namespace tegula::test {
@@ -151,6 +152,30 @@ TEST(EventLoop, RunAndWaitEndsWhenTheLoopDoes) {
   waiter.join();
   loop.join();
   EXPECT_THROW(loop.run_and_wait([] { FAIL(); }), ClosedError);
+}
+
+TEST(EventLoop, ALoopThatWasStartedAgainIsWaitedFor) {
+  EventLoop loop;
+  for (int round = 0; round < 200; ++round) {
+    loop.start("test-loop");
+    bool ran = false;
+    loop.run_and_wait([&] { ran = loop.in_loop(); });  // the new thread may not have made its first step
+    ASSERT_TRUE(ran) << "round " << round;
+    loop.stop();
+    loop.join();
+  }
+}
+
+// Nobody else may touch what lives on a loop from start() on, although its thread has not begun.
+TEST(EventLoop, WhatIsDispatchedRightAfterStartRunsOnTheLoop) {
+  for (int round = 0; round < 200; ++round) {
+    EventLoop loop;
+    loop.start("test-loop");
+    bool on_loop = false;
+    loop.impl().dispatch([&] { on_loop = loop.in_loop(); });
+    loop.run_and_wait([] {});
+    ASSERT_TRUE(on_loop) << "round " << round;
+  }
 }
 
 TEST(EventLoop, TimersFireInOrderAndOnce) {
