@@ -72,6 +72,11 @@ void FetchJob::run(const std::function<void(std::uint32_t, const Chunk&)>& deliv
 
 void FetchJob::start() {
   if (ended_) return;
+  try {
+    core_->require_open();  // it may have ended since run() asked; later its end is heard of
+  } catch (...) {
+    return fail(std::current_exception());
+  }
   listener_ = core_->next_listener++;
   // The session ends them all before it goes, so `this` may be named: end() takes them out again.
   core_->end_listeners.emplace(listener_, [this] {

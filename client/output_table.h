@@ -39,6 +39,7 @@ class OutputTable {
   FutureStatus status() const;
   // Nothing more to wait for: everything finished, or something failed.
   bool settled() const { return status() != FutureStatus::kPending; }
+  std::uint64_t pending() const { return count(FutureStatus::kPending); }
   std::uint64_t nbytes() const { return nbytes_; }  // of finished results
   const Ready& ready(std::uint32_t index) const { return ready_[index]; }
   const ErrorInfo* error(std::uint32_t index) const;

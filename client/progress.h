@@ -16,8 +16,8 @@ namespace tegula::client {
 class ProgressNotifier {
  public:
   ~ProgressNotifier();
-  // Replaces the listener; {} ends it. The old one is not called any more once this has returned, except when called
-  // from within it.
+  // From any thread. Replaces the listener; {} ends it. The old one is not called any more once this (or stop()) has
+  // returned, except when called from within it.
   void start(SessionCore& core, std::function<void(const ProgressReport&)> report);
   void stop();
 

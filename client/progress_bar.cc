@@ -60,7 +60,7 @@ struct ProgressBar::Impl {
     client.on_progress([this](const ProgressReport& report) { show(report); });
   }
   ~Impl() {
-    if (!client.closed()) client.on_progress({});  // show() is not called any more after this
+    client.on_progress({});  // show() is not called any more after this
     if (!last) return;
     if (terminal) {
       std::fputc('\n', stderr);

@@ -102,7 +102,7 @@ class Session final : public detail::ClientImpl {
   std::string scheduler_address() const override { return core_->options().address; }
   ClusterStatus status(std::chrono::nanoseconds timeout) override;
   void on_progress(std::function<void(const ProgressReport&)> report) override {
-    core_->require_open();
+    if (report) core_->require_open();  // ending a listener is always possible
     progress_.start(*core_, std::move(report));
   }
   BufferAllocator allocator() override { return core_->options().comm.allocator; }

@@ -46,7 +46,7 @@ class ResultSet {
   virtual std::uint16_t output() const = 0;
   virtual std::uint32_t size() const = 0;
   virtual FutureStatus status(std::uint32_t index) const = 0;
-  // KError if any erred, else kCancelled if any, else kPending if any, else kFinished
+  // kError if any erred, else kCancelled if any, else kLost if any, else kPending if any, else kFinished
   virtual FutureStatus status() const = 0;
   // Waits until every task finished; throws the error of the first one that failed, CancelledError, ClosedError, or
   // TimeoutError (nothing is lost).

@@ -67,13 +67,12 @@ void SessionCore::connected(std::uint64_t try_number, ConnectionPtr connection, 
     if (connection) connection->close();
     return;
   }
-  if (error) {
-    last_error_ = *error;
-    const auto delay =
-        std::min<std::chrono::nanoseconds>(kFirstRetry * (1 << std::min(failures_++, 5u)), kLongestRetry);
-    if (!transient(error->code) || Clock::now() + delay >= deadline_) return lose(std::move(*error));
-    retry_timer_ = loop_->after(delay, [this] { try_connect(); });
-    return;
+  if (error) return try_again(std::move(*error));
+  if (connection->peer().role != Role::kScheduler) {
+    connection->close();
+    ErrorInfo why{
+        ErrorCode::kConnection, fmt::format("{} is the address of no scheduler", options_.address), {}, {}, {}, {}};
+    return session_ == 0 ? lose(std::move(why)) : try_again(std::move(why));
   }
   connection_ = std::move(connection);
   connection_->on_messages = [weak = weak_from_this()](std::vector<msg::Message> messages) {
@@ -86,6 +85,12 @@ void SessionCore::connected(std::uint64_t try_number, ConnectionPtr connection, 
   deadline_timer_ = loop_->after(std::max<std::chrono::nanoseconds>(deadline_ - Clock::now(), kFirstRetry), [this] {
     lose({ErrorCode::kTimeout, options_.address + " does not answer as a scheduler", {}, {}, {}, {}});
   });
+}
+
+void SessionCore::try_again(ErrorInfo why) {
+  const auto delay = std::min<std::chrono::nanoseconds>(kFirstRetry * (1 << std::min(failures_++, 5u)), kLongestRetry);
+  if (!transient(why.code) || Clock::now() + delay >= deadline_) return lose(std::move(why));
+  retry_timer_ = loop_->after(delay, [this] { try_connect(); });
 }
 
 void SessionCore::attached(const msg::ClientAttached& message) {
@@ -103,8 +108,15 @@ void SessionCore::attached(const msg::ClientAttached& message) {
   workers_->set_incarnation(options_.comm.incarnation);
   session_ = message.session;
   secret_ = message.secret;
+  {
+    // What the scheduler tells next of the wants that it has had already is news.
+    std::lock_guard lock(mutex_);
+    for (const auto& [sequence, submission] : submissions_) {
+      if (sequence <= message.last_sequence) begin_wants(*submission);
+    }
+  }
   // Also what the scheduler has had already: its acknowledgement was lost, and it gives it again.
-  for (const auto& [sequence, change] : unacknowledged_) connection_->send(change);
+  for (auto& [sequence, change] : unacknowledged_) send_numbered(sequence, change);
   if (progress_interval_ != 0) connection_->send(msg::SubscribeProgress{progress_interval_});
   std::lock_guard lock(mutex_);
   for (const auto& [request, reply] : replies_) connection_->send(msg::QueryStatus{request});
@@ -115,17 +127,19 @@ void SessionCore::attached(const msg::ClientAttached& message) {
 void SessionCore::disconnected(const std::string& reason) {
   drop_connection();
   deadline_timer_.reset();
+  bool was_attached;
   {
     std::lock_guard lock(mutex_);
     if (phase_ == Phase::kClosed || phase_ == Phase::kLost) return;
-    if (phase_ == Phase::kAttached) {
-      phase_ = Phase::kReattaching;
-      deadline_ = Clock::now() + options_.reattach_time;
-    }
+    was_attached = phase_ == Phase::kAttached;
+    if (was_attached) phase_ = Phase::kReattaching;
+  }
+  if (!was_attached) {  // whoever answers there takes no clients
+    const std::string why = fmt::format("cannot attach to {}: {}", options_.address, reason);
+    return try_again({ErrorCode::kConnection, why, {}, {}, {}, {}});
   }
   log::info(kLog, "lost the connection to {}: {}", options_.address, reason);
-  last_error_ = {
-      ErrorCode::kConnection, fmt::format("lost the connection to {}: {}", options_.address, reason), {}, {}, {}, {}};
+  deadline_ = Clock::now() + options_.reattach_time;
   failures_ = 0;
   try_connect();
 }
@@ -292,16 +306,36 @@ void SessionCore::send(msg::Message message) {
 }
 
 template <typename Change>
-std::uint64_t SessionCore::send_change(Change change) {
+void SessionCore::send_change(Change change) {
   change.sequence = ++last_sequence_;
-  unacknowledged_.emplace_back(change.sequence, change);
+  unacknowledged_.emplace_back(last_sequence_, std::move(change));
   bool attached;
   {
     std::lock_guard lock(mutex_);
     attached = phase_ == Phase::kAttached;
   }
-  if (attached) send(std::move(change));
-  return last_sequence_;
+  if (attached && connection_) send_numbered(last_sequence_, unacknowledged_.back().second);
+}
+
+// A change that is more than the scheduler takes fails here. No number may be skipped, so an empty change goes instead.
+void SessionCore::send_numbered(std::uint64_t sequence, msg::Message& change) {
+  if (const auto excess = connection_->excess(change)) {
+    log::warning(kLog, "not sent to the scheduler at {}: {}", options_.address, *excess);
+    change = msg::ForgetLayers{sequence, {}};
+    if (const auto found = submissions_.find(sequence); found != submissions_.end()) {
+      std::lock_guard lock(mutex_);
+      found->second->error = ErrorInfo{
+          ErrorCode::kValue, fmt::format("cannot submit to {}: {}", options_.address, *excess), {}, {}, {}, {}};
+      found->second->done = true;
+      submissions_.erase(found);
+      changed_.notify_all();
+    }
+  }
+  connection_->send(change);
+}
+
+void SessionCore::begin_wants(Submission& submission) {
+  for (const auto& table : std::exchange(submission.tables, {})) table->renew();
 }
 
 // All up to `sequence` have been taken, but for `refused`.
@@ -310,7 +344,11 @@ void SessionCore::acknowledge(std::uint64_t sequence, std::uint64_t refused, std
   std::lock_guard lock(mutex_);
   while (!submissions_.empty() && submissions_.begin()->first <= sequence) {
     Submission& submission = *submissions_.begin()->second;
-    if (submissions_.begin()->first == refused) submission.error = error;
+    if (submissions_.begin()->first == refused) {
+      submission.error = error;
+    } else {
+      begin_wants(submission);
+    }
     submission.done = true;
     submissions_.erase(submissions_.begin());
     changed_.notify_all();
@@ -330,14 +368,11 @@ SessionCore::Submitted SessionCore::submit(const Numbering&, std::vector<msg::La
     std::lock_guard lock(mutex_);
     for (const msg::WantRange& want : wants) {
       Entry& entry = tables_[{want.layer, want.output}];
-      if (!entry.table) {
-        entry.table = std::make_shared<OutputTable>(want.layer, want.output, want.end);
-      } else {
-        entry.table->renew();
-      }
+      if (!entry.table) entry.table = std::make_shared<OutputTable>(want.layer, want.output, want.end);
       ++entry.wants;
       submitted.tables.push_back(entry.table);
     }
+    submitted.submission->tables = submitted.tables;
   }
   loop_->post([weak = weak_from_this(), first, layers = std::move(layers), wants = std::move(wants),
                submission = submitted.submission]() mutable {
@@ -354,8 +389,8 @@ SessionCore::Submitted SessionCore::submit(const Numbering&, std::vector<msg::La
         return;
       }
     }
-    submission->sequence = self->send_change(msg::Submit{0, first, std::move(layers), std::move(wants)});
-    self->submissions_.emplace(submission->sequence, std::move(submission));
+    self->submissions_.emplace(self->last_sequence_ + 1, std::move(submission));
+    self->send_change(msg::Submit{0, first, std::move(layers), std::move(wants)});
   });
   return submitted;
 }
@@ -435,7 +470,8 @@ void SessionCore::wait(const OutputTable& table, std::optional<std::chrono::nano
   if (!timeout) {
     changed_.wait(lock, settled);
   } else if (!changed_.wait_for(lock, *timeout, settled)) {
-    throw TimeoutError(fmt::format("not finished within {:.3f} s", std::chrono::duration<double>(*timeout).count()));
+    throw TimeoutError(fmt::format("not finished within {:.3f} s: {} of {} results are pending",
+                                   std::chrono::duration<double>(*timeout).count(), table.pending(), table.size()));
   }
   if (table.status() != FutureStatus::kFinished) throw_failure(table.status(), table.first_error());
   if (phase_ == Phase::kClosed) throw ClosedError("the client is closed");

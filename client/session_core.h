@@ -61,7 +61,8 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
     SessionCore& core_;
   };
   struct Submission;
-  // Queues the submission and makes one table per want (or finds it).
+  // Queues the submission and makes one table per want (or finds it). What failed or was cancelled of a table that is
+  // there is pending again once the scheduler has taken the submission.
   struct Submitted {
     std::shared_ptr<Submission> submission;
     std::vector<std::shared_ptr<OutputTable>> tables;  // one per want
@@ -90,10 +91,11 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   std::map<std::uint64_t, std::function<void()>> end_listeners;
   std::uint64_t next_listener = 1;  // (loop), also of tables
 
-  struct Submission {
-    std::uint64_t sequence = 0;  // (loop)
-    bool done = false;           // mutex
+  struct Submission {  // mutex
+    bool done = false;
     std::optional<ErrorInfo> error;
+    // Of its wants. Until the scheduler has taken them, news of these tables speaks of earlier wants.
+    std::vector<std::shared_ptr<OutputTable>> tables;
   };
 
  private:
@@ -102,6 +104,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
 
   // (loop), all of these
   void try_connect();
+  void try_again(ErrorInfo why);  // later, unless `why` or the time speaks against it
   void connected(std::uint64_t try_number, ConnectionPtr connection, std::optional<ErrorInfo> error);
   void receive(std::vector<msg::Message>& messages);
   void handle(msg::Message& message);
@@ -109,9 +112,11 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   void disconnected(const std::string& reason);
   void lose(ErrorInfo why);
   void acknowledge(std::uint64_t sequence, std::uint64_t refused, std::optional<ErrorInfo> error);
-  void send(msg::Message message);  // now, if attached
+  static void begin_wants(Submission& submission);  // the scheduler has taken them; mutex held
+  void send(msg::Message message);                  // now, if attached
   template <typename Change>
-  std::uint64_t send_change(Change change);  // with its sequence number, repeated until acknowledged
+  void send_change(Change change);  // with the next sequence number, repeated until acknowledged
+  void send_numbered(std::uint64_t sequence, msg::Message& change);
   void flush_changes();
   void change_table(LayerNumber layer, std::uint16_t output, std::uint32_t index,
                     const std::function<bool(OutputTable&)>& change);
@@ -129,9 +134,8 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   ConnectionPtr connection_;
   std::unique_ptr<EventLoop::Timer> retry_timer_, deadline_timer_;
   std::uint64_t tries_ = 0;  // numbers them: a try that was given up may still end
-  unsigned failures_ = 0;    // since the last connection
+  unsigned failures_ = 0;    // since the session was last attached
   Clock::time_point deadline_;
-  ErrorInfo last_error_;
   std::uint64_t session_ = 0, secret_ = 0;
   std::uint64_t last_sequence_ = 0;
   std::deque<std::pair<std::uint64_t, msg::Message>> unacknowledged_;

@@ -2,10 +2,12 @@
 
 #include <fmt/core.h>
 
+#include <string>
 #include <utility>
 #include <variant>
 
 #include "src/log.h"
+#include "tegula/error.h"
 
 namespace tegula::client {
 
@@ -33,11 +35,17 @@ void WorkerPool::fetch(WorkerId worker, std::vector<msg::Fetch::Item> items, Han
   if (link.connection) return send(link, std::move(request));
   link.waiting.push_back(std::move(request));
   if (std::exchange(link.connecting, true)) return;
-  connect(loop_, link.address, comm_,
-          [weak = weak_from_this(), worker, address = link.address](ConnectionPtr connection,
-                                                                    std::optional<ErrorInfo> error) {
-            if (auto self = weak.lock()) self->connected(worker, address, std::move(connection), std::move(error));
-          });
+  try {
+    connect(loop_, link.address, comm_,
+            [weak = weak_from_this(), worker, address = link.address](ConnectionPtr connection,
+                                                                      std::optional<ErrorInfo> error) {
+              if (auto self = weak.lock()) self->connected(worker, address, std::move(connection), std::move(error));
+            });
+  } catch (const Error& error) {  // a malformed address: workers give their own
+    loop_.post([weak = weak_from_this(), worker, reason = std::string(error.what())] {
+      if (auto self = weak.lock()) self->fail(worker, reason);
+    });
+  }
 }
 
 void WorkerPool::connected(WorkerId worker, const std::string& address, ConnectionPtr connection,

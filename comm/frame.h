@@ -16,6 +16,7 @@ namespace tegula {
 inline constexpr std::uint32_t kFrameMagic = 0x4d464754;  // "TGFM"
 inline constexpr std::size_t kFrameHeaderSize = 16;
 inline constexpr std::uint32_t kMaxBulkBuffers = 65536;
+inline constexpr std::uint64_t kMaxControlBytes = 0xfffffff8;  // whatever a peer takes: the header counts in 32 bits
 
 struct FrameHeader {
   std::uint32_t control_bytes = 0;

@@ -18,20 +18,27 @@ constexpr std::byte kZeros[8] = {};
 
 }  // namespace
 
-void FrameWriter::add(msg::Message message) {
-  const codec::Measure needed = codec::measure(message);
+std::optional<std::string> FrameWriter::excess(const msg::Message& message, const codec::Measure& needed) const {
   const std::uint64_t control = needed.control_bytes + codec::kBatchOverhead;
   if (control > limits_.max_control_bytes) {
-    throw ValueError("a " + std::string(name_of(message)) + " message of " + std::to_string(control) +
-                     " bytes is more than the peer takes in one frame (" + std::to_string(limits_.max_control_bytes) +
-                     ")");
+    return "a " + std::string(name_of(message)) + " message of " + std::to_string(control) +
+           " bytes is more than the peer takes in one frame (" + std::to_string(limits_.max_control_bytes) + ")";
   }
   if (needed.bulk_bytes > limits_.max_bulk_bytes || needed.bulk_buffers > kMaxBulkBuffers) {
-    throw ValueError("a " + std::string(name_of(message)) + " message with " + std::to_string(needed.bulk_bytes) +
-                     " bytes in " + std::to_string(needed.bulk_buffers) +
-                     " chunks is more than the peer takes in one frame (" + std::to_string(limits_.max_bulk_bytes) +
-                     " bytes, " + std::to_string(kMaxBulkBuffers) + " chunks)");
+    return "a " + std::string(name_of(message)) + " message with " + std::to_string(needed.bulk_bytes) + " bytes in " +
+           std::to_string(needed.bulk_buffers) + " chunks is more than the peer takes in one frame (" +
+           std::to_string(limits_.max_bulk_bytes) + " bytes, " + std::to_string(kMaxBulkBuffers) + " chunks)";
   }
+  return std::nullopt;
+}
+
+std::optional<std::string> FrameWriter::excess(const msg::Message& message) const {
+  return excess(message, codec::measure(message));
+}
+
+void FrameWriter::add(msg::Message message) {
+  const codec::Measure needed = codec::measure(message);
+  if (const auto why = excess(message, needed)) throw ValueError(*why);
   messages_.push_back(std::move(message));
   measures_.push_back(needed);
   message_bytes_ += needed.control_bytes;

@@ -6,7 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "comm/codec.h"
@@ -20,7 +22,9 @@ class FrameWriter {
   // `limits`: what the peer takes.
   explicit FrameWriter(const FrameLimits& limits) : limits_(limits) {}
 
-  // Queues. Throws ValueError when the message alone is more than the peer takes.
+  // Why the message alone is more than the peer takes; nullopt: it isn't.
+  std::optional<std::string> excess(const msg::Message& message) const;
+  // Queues. Throws ValueError when there is an excess.
   void add(msg::Message message);
   // Makes frames of the messages queued so far; until then they can still grow into one frame with later ones.
   void encode();
@@ -44,6 +48,7 @@ class FrameWriter {
     std::size_t padding = 0;
     std::size_t head() const { return encoded.front + encoded.control_size; }
   };
+  std::optional<std::string> excess(const msg::Message& message, const codec::Measure& needed) const;
   void encode_frame(std::span<const msg::Message> batch);
   void push(Frame frame);
 

@@ -34,6 +34,7 @@ class InprocLink final : public Link, public LoopResident {
   }
 
   void send(msg::Message message) override;
+  std::optional<std::string> excess(const msg::Message&) const override { return std::nullopt; }  // there are no frames
   Connection::Counters counters() const override;
   void start() override {}
   void shut() override;
@@ -81,6 +82,7 @@ void InprocLink::send(msg::Message message) {
                                " bytes of messages are queued for it";
     open_ = false;
     outgoing_.clear();
+    outgoing_bytes_ = 0;
     if (const auto other = other_.lock()) other->end("the peer closed the connection");
     return report_closed(reason);
   }
@@ -162,6 +164,7 @@ void InprocLink::shut() {
 void InprocLink::loop_gone() {
   open_ = false;
   outgoing_.clear();
+  outgoing_bytes_ = 0;
   if (const auto other = other_.lock()) other->end("the peer's event loop has ended");
 }
 

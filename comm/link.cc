@@ -15,6 +15,7 @@ class LinkConnection final : public Connection {
   }
 
   void send(msg::Message message) override { link_->send(std::move(message)); }
+  std::optional<std::string> excess(const msg::Message& message) const override { return link_->excess(message); }
   void close() override { link_->close(); }
   const PeerInfo& peer() const override { return link_->peer(); }
   Counters counters() const override { return link_->counters(); }

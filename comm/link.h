@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@ class Link : public std::enable_shared_from_this<Link> {
 
   // The Connection's methods, called on the loop.
   virtual void send(msg::Message message) = 0;
+  virtual std::optional<std::string> excess(const msg::Message& message) const = 0;
   virtual Connection::Counters counters() const = 0;
   // From the first turn after the connection was handed over: messages may be delivered.
   virtual void start() = 0;

@@ -67,6 +67,7 @@ class TcpAcceptor final : public std::enable_shared_from_this<TcpAcceptor>, publ
   void greet(tcp::socket socket);
   void forget_closed();
   void refused(const ErrorInfo& error);
+  void log_trouble(const std::string& what);
   void accept_later(std::chrono::nanoseconds delay);
 
   LoopPtr loop_;
@@ -143,7 +144,7 @@ void TcpAcceptor::on_accept(const asio::error_code& error, tcp::socket socket) {
     greet(std::move(socket));
   } else if (error == asio::error::no_descriptors || error.value() == ENFILE || error.value() == ENOMEM ||
              error == asio::error::no_buffer_space) {
-    log::warning("comm", "{} cannot accept a connection: {}", address_, error.message());
+    log_trouble("cannot accept a connection: " + error.message());
     return accept_later(kAcceptRetry);
   }
   if (!acceptor_) return;
@@ -181,15 +182,16 @@ void TcpAcceptor::forget_closed() {
   std::erase_if(greetings_, [](const Greeted& greeted) { return !greeted.greeting->open(); });
 }
 
+void TcpAcceptor::refused(const ErrorInfo& error) { log_trouble("a handshake failed: " + error.message); }
+
 // At most one line a second, however many knock.
-void TcpAcceptor::refused(const ErrorInfo& error) {
+void TcpAcceptor::log_trouble(const std::string& what) {
   const auto now = Clock::now();
   if (now - last_log_ < kLogInterval) {
     ++unlogged_;
     return;
   }
-  log::warning("comm", "{}: a handshake failed: {} ({} more since the last such line)", address_, error.message,
-               unlogged_);
+  log::warning("comm", "{}: {} ({} more since the last such line)", address_, what, unlogged_);
   last_log_ = now;
   unlogged_ = 0;
 }

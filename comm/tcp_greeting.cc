@@ -94,20 +94,24 @@ void TcpGreeting::advance() {
 
 void TcpGreeting::write() {
   writing_ = true;
-  asio::async_write(*socket_, asio::buffer(output_),
-                    [self = shared_from_this()](const asio::error_code& error, std::size_t) {
-                      self->writing_ = false;
-                      if (!self->socket_) return;
-                      if (!error || self->handshake_.error()) return self->advance();
-                      // The reason, if the peer gave one, is read by the pending read.
-                    });
+  asio::async_write(
+      *socket_, asio::buffer(output_), [self = shared_from_this()](const asio::error_code& error, std::size_t) {
+        self->writing_ = false;
+        if (!self->socket_) return;
+        if (!error || self->handshake_.error()) return self->advance();
+        // The reason, if the peer gave one, is read by the pending read; an acceptor that is done has none.
+        if (!self->handshake_.done()) return;
+        self->report(ErrorCode::kConnection,
+                     self->peer_address_ + " ended the connection during the handshake (" + error.message() + ")");
+        self->cancel();
+      });
 }
 
 void TcpGreeting::established() {
   const Introduction& peer = handshake_.peer();
   PeerInfo info{peer.role, peer.name, peer_address_, peer.incarnation, peer.features};
   const auto peer_idle = std::chrono::milliseconds(std::min(peer.idle_timeout_ms, kLongestIdleMs));
-  const PeerLimits limits{{peer.max_control_bytes, peer.max_bulk_bytes}, peer_idle};
+  const PeerLimits limits{{std::min(peer.max_control_bytes, kMaxControlBytes), peer.max_bulk_bytes}, peer_idle};
   auto link = TcpLink::make(loop_, std::move(*socket_), std::move(info), options_, limits, std::move(rest_));
   socket_.reset();
   timer_.reset();

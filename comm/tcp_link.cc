@@ -6,6 +6,7 @@
 #include <asio/buffer.hpp>
 #include <cerrno>
 #include <cstring>
+#include <exception>
 #include <new>
 #include <utility>
 
@@ -150,7 +151,11 @@ void TcpLink::take_batch(std::vector<msg::Message> batch) {
 void TcpLink::send(msg::Message message) {
   if (state_ != State::kOpen) return;
   if (writer_.queued_bytes() == 0) last_write_ = Clock::now();
-  writer_.add(std::move(message));
+  try {
+    writer_.add(std::move(message));
+  } catch (const ValueError& error) {
+    return fail(error.what());
+  }
   ++counters_.messages_out;
   if (writer_.queued_control_bytes() > max_queued_control_bytes_) {
     return fail("the peer does not keep up: more than " + std::to_string(max_queued_control_bytes_) +
@@ -181,7 +186,11 @@ void TcpLink::write() {
   while (true) {
     if (!writer_.has_frames()) {
       if (!writer_.has_messages()) return all_written();
-      writer_.encode();
+      try {
+        writer_.encode();
+      } catch (const std::exception& error) {  // no memory for the frames
+        return fail(std::string("cannot encode messages for the peer: ") + error.what());
+      }
     }
     if (budget == 0) return schedule_flush();
     std::array<iovec, kMaxVectors> vectors;

@@ -30,6 +30,7 @@ class TcpLink final : public Link, public LoopResident {
   ~TcpLink();
 
   void send(msg::Message message) override;
+  std::optional<std::string> excess(const msg::Message& message) const override { return writer_.excess(message); }
   Connection::Counters counters() const override;
   void start() override;
   void shut() override;

@@ -62,8 +62,8 @@ class Connection {
   // is for people.
   std::function<void(const std::string& reason)> on_closed;
 
-  // Queues; what one turn of the loop sends leaves as one batch at its end. Never blocks. No-op when closed. Throws
-  // ValueError for a message that alone exceeds what the peer takes in a frame (it said so in the handshake).
+  // Queues; what one turn of the loop sends leaves as one batch at its end. Never blocks. No-op when closed. A message
+  // for which excess() has a reason ends the connection: what a peer says of its limits must not harm the sender.
   virtual void send(msg::Message message) = 0;
   // Flushes what is queued (bounded by the write timeout) and closes; no handler is called afterwards.
   virtual void close() = 0;
@@ -76,6 +76,9 @@ class Connection {
     std::uint64_t queued_bytes = 0;  // to the peer, not yet written
   };
   virtual Counters counters() const = 0;
+  // Why the peer does not take this message: alone it is more than fits the frames that the peer takes, as it said in
+  // the handshake. nullopt: it takes it.
+  virtual std::optional<std::string> excess(const msg::Message& message) const = 0;
 };
 
 class Listener {
@@ -96,7 +99,8 @@ using ConnectHandler = std::function<void(ConnectionPtr connection, std::optiona
 // without a token unless insecure, ValueError for a malformed address.
 std::unique_ptr<Listener> listen(EventLoop& loop, const std::string& address, const CommOptions& options,
                                  AcceptHandler accept);
-// Connects and shakes hands; `handler` is called on `loop` once. Destroying the loop first drops the handler.
+// Connects and shakes hands; `handler` is called on `loop` once. Destroying the loop first drops the handler. Throws
+// ValueError for a malformed address, one without a port, or a scheme that this build does not have.
 void connect(EventLoop& loop, const std::string& address, const CommOptions& options, ConnectHandler handler);
 
 struct Address {

@@ -100,6 +100,56 @@ TEST(Session, RefusedSubmissionsThrowAndLeaveNothing) {
   expect_quiet(cluster);
 }
 
+// A message is limited by what the scheduler takes; the session goes on.
+TEST(Session, ASubmissionThatIsTooLargeIsRefusedHere) {
+  scheduler::SchedulerOptions options;
+  options.comm.max_control_bytes = 100000;
+  TcpCluster cluster(1, options);
+  Proxy proxy(cluster.port());
+  Client client(proxy.address());
+  const auto large = [] {
+    auto layer = nop_layer(3);
+    layer->params.resize(200000);
+    return layer;
+  };
+  try {
+    submit_one(client, large());
+    FAIL() << "no error";
+  } catch (const ValueError& error) {
+    EXPECT_NE(std::string(error.what()).find("(100000)"), std::string::npos) << error.what();
+  }
+  submit_one(client, nop_layer(10))->wait();
+  proxy.refuse(true);
+  proxy.cut();
+  std::thread submitting([&] { EXPECT_THROW(submit_one(client, large()), ValueError); });
+  proxy.refuse(false);
+  submitting.join();
+  submit_one(client, nop_layer(10, 2))->wait();
+  expect_quiet(cluster);
+}
+
+// Whatever limits a client names, the others notice nothing.
+TEST(Session, AClientThatTakesNoMessagesHurtsOnlyItself) {
+  TcpCluster cluster(1);
+  Client client(cluster.address());
+  {
+    EventLoop loop;
+    ConnectionPtr stranger;
+    CommOptions options;
+    options.max_control_bytes = 0;
+    loop.post([&] {
+      connect(loop, cluster.address(), options, [&](ConnectionPtr connection, std::optional<ErrorInfo> error) {
+        ASSERT_FALSE(error) << error->message;
+        stranger = std::move(connection);
+        stranger->on_closed = [&](const std::string&) { loop.stop(); };
+        stranger->send(msg::AttachClient{0, 0, "stranger"});
+      });
+    });
+    loop.run();
+  }
+  submit_one(client, nop_layer(10))->wait();
+}
+
 TEST(Session, AnotherWantOfALayerThatIsThere) {
   TcpCluster cluster(1);
   Client client(cluster.address());
@@ -128,6 +178,41 @@ TEST(Session, CancelEndsWhatIsPending) {
   submit_one(client, nop_layer(10, 2))->wait();
   EXPECT_EQ(results->status(3), FutureStatus::kCancelled);
   expect_quiet(cluster);
+}
+
+// News of the cancelled want is still on its way when the layer is wanted again.
+TEST(Session, WhatWasCancelledCanBeWantedAgainAtOnce) {
+  TcpCluster cluster(0);
+  Client client(cluster.address());
+  const auto first = submit_one(client, nop_layer(10));
+  Graph graph;
+  graph.external = {first->layer()};
+  for (int round = 0; round < 20; ++round) {
+    first->cancel();
+    const auto again = client.impl()->submit(graph, {{kExternalLayer, 0}}).front();
+    EXPECT_EQ(client.status().workers.size(), 0u);  // everything sent before has arrived
+    EXPECT_EQ(again->status(), FutureStatus::kPending) << "round " << round;
+  }
+  const auto last = client.impl()->submit(graph, {{kExternalLayer, 0}}).front();
+  cluster.add_worker();
+  last->wait();
+  EXPECT_EQ(fetch_count(*last), 10u);
+  expect_quiet(cluster);
+}
+
+// A refused submission changes nothing for those who hold what it wanted.
+TEST(Session, ARefusedWantLeavesWhatWasCancelledAsItIs) {
+  TcpCluster cluster(0);
+  Client client(cluster.address());
+  const auto first = submit_one(client, nop_layer(10));
+  first->cancel();
+  Graph graph;
+  auto bad = nop_layer(3);
+  bad->grid = {4};  // more tasks than chunks
+  graph.layers = {bad};
+  graph.external = {first->layer()};
+  EXPECT_THROW(client.impl()->submit(graph, {{kExternalLayer, 0}}), ValueError);
+  EXPECT_EQ(first->status(), FutureStatus::kCancelled);
 }
 
 TEST(Session, ClosingEndsWaitsAndReleases) {
@@ -267,6 +352,39 @@ TEST(Session, NobodyAnswers) {
   EXPECT_THROW(Client("/no/such/file.json", options), FileError);
 }
 
+TEST(Session, AWorkerIsNoScheduler) {
+  TcpCluster cluster(1);
+  const std::string worker = Client(cluster.address()).status().workers.at(0).address;
+  ClientOptions options;
+  options.connect_timeout = std::chrono::milliseconds(300);
+  try {
+    const Client client(worker, options);
+    FAIL() << "no error";
+  } catch (const ConnectionError& error) {
+    EXPECT_NE(std::string(error.what()).find(worker + " is the address of no scheduler"), std::string::npos)
+        << error.what();
+  }
+}
+
+// Something that shakes hands as a scheduler and then hangs up, again and again.
+TEST(Session, ASchedulerThatHangsUpIsGivenUpInTime) {
+  const auto loop = client::make_loop("rude");
+  CommOptions rude;
+  rude.role = Role::kScheduler;
+  std::unique_ptr<Listener> listener;
+  loop->run_and_wait([&] {
+    listener = listen(*loop, "tcp://127.0.0.1:0", rude, [](ConnectionPtr connection) { connection->close(); });
+  });
+  ClientOptions options;
+  options.connect_timeout = std::chrono::milliseconds(300);
+  try {
+    const Client client(listener->address(), options);
+    FAIL() << "no error";
+  } catch (const ConnectionError& error) {
+    EXPECT_NE(std::string(error.what()).find(listener->address()), std::string::npos) << error.what();
+  }
+}
+
 TEST(Session, TokensMustMatch) {
   scheduler::SchedulerOptions scheduler_options;
   scheduler_options.comm.token = make_cluster_token();
@@ -315,6 +433,28 @@ TEST(Session, ProgressIsReportedUntilItIsNotWanted) {
   submit_one(client, nop_layer(5000, 2))->wait();
   (void)client.status();
   EXPECT_EQ(reports.size(), before);
+}
+
+TEST(Session, ProgressBarsMayGoWhileTheirClientCloses) {
+  TcpCluster cluster(1);
+  for (std::uint64_t round = 1; round <= 5; ++round) {
+    Client client(cluster.address());
+    auto bar = std::make_unique<ProgressBar>(client);
+    submit_one(client, nop_layer(500, round))->wait();
+    std::thread closing([&] { client.close(); });
+    bar.reset();
+    closing.join();
+    client.on_progress({});
+    EXPECT_THROW(client.on_progress([](const ProgressReport&) {}), ClosedError);
+  }
+  Client client(cluster.address());
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 20; ++i) client.on_progress([](const ProgressReport&) {});
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST(Session, ManyThreadsMayUseOneClient) {

@@ -141,6 +141,19 @@ TEST_F(HostileTcp, FramesWithFlippedBits) {
   }
 }
 
+TEST_F(HostileTcp, PeersThatSayTheyTakeNothing) {
+  CommOptions nothing = world.client;
+  nothing.max_control_bytes = 0;
+  nothing.max_bulk_bytes = 0;
+  const Attempt attempt = world.try_connect(world.address(), nothing);
+  ASSERT_NE(attempt.end, nullptr);
+  ASSERT_TRUE(world.events.wait([&] { return world.accepted.size() == 2; }));
+  End* const end = world.events.read([&] { return world.accepted[1].get(); });
+  end->send(msg::GrantSlots{1});
+  ASSERT_TRUE(end->wait_closed());
+  EXPECT_THAT(end->closed[0], HasSubstr("more than the peer takes in one frame (0)"));
+}
+
 TEST_F(HostileTcp, ManyConnectionsDroppedAtOnce) {
   std::vector<std::pair<RawPeer, End*>> peers;
   for (int i = 0; i < 100; ++i) peers.push_back(greeted());

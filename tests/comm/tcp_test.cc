@@ -202,15 +202,29 @@ TEST_F(Tcp, AnAllocatorThatHasNoMemoryEndsTheConnection) {
   EXPECT_THAT(far->closed, testing::ElementsAre("no memory for a message from the peer"));
 }
 
-TEST_F(Tcp, AMessageThatThePeerDoesNotTakeIsTheSendersError) {
+TEST_F(Tcp, AMessageThatThePeerDoesNotTakeEndsTheConnection) {
   world.server.max_control_bytes = 10000;
+  world.server.max_bulk_bytes = 1000;
   listen();
-  auto [near, far] = world.connected();
-  near->on_loop([&, &end = *near] {
-    EXPECT_THROW(end.connection().send(msg::Shutdown{std::string(20000, 'x')}), ValueError);
-    end.connection().send(msg::Shutdown{"short"});
-  });
-  EXPECT_TRUE(far->wait_messages(1));
+  const msg::Message control = msg::Shutdown{std::string(20000, 'x')};
+  const msg::Message bulk = msg::FetchReply{1, {{msg::FetchStatus::kOk, Chunk::allocate(DType::kUInt8, {2000})}}};
+  for (const msg::Message* large : {&control, &bulk}) {
+    auto [near, far] = world.connected();
+    ASSERT_NE(far, nullptr);
+    std::optional<std::string> excess;
+    near->on_loop([&, &end = *near] {
+      EXPECT_EQ(end.connection().excess(msg::Shutdown{"short"}), std::nullopt);
+      excess = end.connection().excess(*large);
+      end.connection().send(*large);
+      end.connection().send(msg::Shutdown{"short"});  // no-op
+    });
+    ASSERT_TRUE(excess);
+    EXPECT_THAT(*excess, HasSubstr(large == &control ? "(10000)" : "2000 bytes in 1 chunks"));
+    ASSERT_TRUE(near->wait_closed());
+    EXPECT_THAT(near->closed, testing::ElementsAre(*excess));
+    ASSERT_TRUE(far->wait_closed());
+    EXPECT_TRUE(far->messages.empty());
+  }
 }
 
 }  // namespace
