@@ -5,12 +5,13 @@
 
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <string>
+#include <utility>
 
 #include "comm/transport.h"
 #include "tegula/error.h"
@@ -67,9 +68,11 @@ std::string hex(std::uint64_t value) {
 }
 
 std::uint64_t from_hex(const std::string& text) {
-  std::size_t end = 0;
-  const std::uint64_t value = std::stoull(text, &end, 16);
-  if (end != text.size()) throw std::invalid_argument(text);
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    throw ValueError("'" + text + "' is no incarnation (16 hexadecimal digits)");
+  }
   return value;
 }
 

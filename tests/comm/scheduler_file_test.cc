@@ -75,6 +75,7 @@ TEST_F(SchedulerFileTest, RefusesOtherFiles) {
   for (const char* text : {"", "{", "[]", "{\"address\": 5}", "{\"address\": \"tcp://127.0.0.1:1\"}",
                            "{\"address\": \"tcp://::1\", \"token\": \"\", \"incarnation\": \"1\"}",
                            "{\"address\": \"tcp://h:1\", \"token\": \"\", \"incarnation\": \"xyz\"}",
+                           "{\"address\": \"tcp://h:1\", \"token\": \"\", \"incarnation\": \"-1\"}",
                            "{\"address\": \"tcp://h:1\", \"token\": \"\", \"incarnation\": \"11112222333344445\"}"}) {
     write(text);
     EXPECT_THAT(config_error(), HasSubstr("'" + path + "' is no scheduler file")) << text;
