@@ -71,8 +71,10 @@ SessionOptions session_options(std::string_view address, const ClientOptions& op
     session.comm.incarnation = file.incarnation;
     if (token.empty()) token = file.token;
   } else {
-    session.address = to_string(parse_address(address, kDefaultSchedulerPort));
-    if (token.empty()) token = token_from_environment();
+    const Address parsed = parse_address(address, kDefaultSchedulerPort);
+    session.address = to_string(parsed);
+    // Within this process nobody is asked for a token; the environment's is for daemons.
+    if (token.empty() && parsed.scheme != "inproc") token = token_from_environment();
   }
   session.comm.token = std::move(token);
   return session;

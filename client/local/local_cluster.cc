@@ -114,8 +114,14 @@ class ProcessCluster {
   }
 
   void wait_for_workers(std::size_t count) {
-    wait(fmt::format("the cluster did not get its {} workers", count),
-         [&] { return client_->status(options_.start_timeout).workers.size() >= count; });
+    wait(fmt::format("the cluster did not get its {} workers", count), [&] {
+      try {
+        return client_->status(options_.start_timeout).workers.size() >= count;
+      } catch (const Error&) {
+        if (scheduler_children_.front()->ended()) return false;  // its story says more
+        throw;
+      }
+    });
   }
 
   // Until `condition` holds; throws when a daemon ends before, or the time is up.

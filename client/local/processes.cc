@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +16,7 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <string_view>
 #include <utility>
 
 #include "tegula/error.h"
@@ -24,6 +27,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::string_view kFolderPrefix = "tegula-cluster-";
+constexpr const char* kLockName = "/.lock";
 constexpr std::size_t kTailLines = 12;
 constexpr auto kPollInterval = std::chrono::milliseconds(5);
 
@@ -48,6 +53,40 @@ std::string last_lines(const std::string& file) {
   std::string text;
   for (const std::string& line : lines) text += "\n  " + line;
   return text;
+}
+
+// Makes and takes the lock of a folder just made; -1 when the folder is gone, taken for a leftover meanwhile.
+int new_lock(const std::string& folder) {
+  const int lock = open((folder + kLockName).c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (lock < 0) {
+    const int error = errno;
+    if (error == ENOENT) return -1;
+    rmdir(folder.c_str());
+    throw FileError(fmt::format("cannot write to {}: {}", folder, std::strerror(error)));
+  }
+  // Where the file system has no locks, leftovers have none either and stay.
+  struct stat info {};
+  while (flock(lock, LOCK_EX) != 0 && errno == EINTR) {
+  }
+  if (fstat(lock, &info) == 0 && info.st_nlink > 0) return lock;
+  close(lock);
+  return -1;
+}
+
+// What programs of this user that were killed could not remove: folders whose lock nobody holds.
+void remove_leftovers(const fs::path& base) {
+  std::error_code error;
+  for (fs::directory_iterator entry(base, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string folder = entry->path().string();
+    struct stat info {};
+    if (!entry->path().filename().string().starts_with(kFolderPrefix)) continue;
+    if (lstat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) || info.st_uid != geteuid()) continue;
+    const int lock = open((folder + kLockName).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (lock < 0) continue;  // not made yet
+    std::error_code ignored;
+    if (flock(lock, LOCK_EX | LOCK_NB) == 0) fs::remove_all(folder, ignored);
+    close(lock);
+  }
 }
 
 // Between fork and exec, in a copy of a process that may have had many threads: calls nothing but what is safe there.
@@ -131,15 +170,20 @@ PrivateDirectory::PrivateDirectory() {
   std::error_code error;
   fs::path base = fs::temp_directory_path(error);
   if (error) base = "/tmp";
-  path_ = (base / "tegula-XXXXXX").string();
-  if (mkdtemp(path_.data()) == nullptr) {  // mode 0700
-    throw FileError(fmt::format("cannot make a folder in {}: {}", base.string(), std::strerror(errno)));
+  remove_leftovers(base);
+  while (lock_ < 0) {
+    path_ = (base / (std::string(kFolderPrefix) + "XXXXXX")).string();
+    if (mkdtemp(path_.data()) == nullptr) {  // mode 0700
+      throw FileError(fmt::format("cannot make a folder in {}: {}", base.string(), std::strerror(errno)));
+    }
+    lock_ = new_lock(path_);
   }
 }
 
 PrivateDirectory::~PrivateDirectory() {
   std::error_code error;
   fs::remove_all(path_, error);
+  ::close(lock_);
 }
 
 Spawner::Spawner() {

@@ -20,7 +20,8 @@ namespace tegula::client {
 // $PATH. Throws ConnectionError that names the places.
 std::string find_program(const std::string& name, const std::string& directory);
 
-// A folder for this user only, removed with all that is in it.
+// A folder for this user only, removed with all that is in it. A program that is killed leaves its folder behind; the
+// next one made by the same user removes it.
 class PrivateDirectory {
  public:
   PrivateDirectory();  // in $TMPDIR. Throws FileError
@@ -31,6 +32,7 @@ class PrivateDirectory {
 
  private:
   std::string path_;
+  int lock_ = -1;  // held while the folder is in use; the kernel lets go of it when the program dies
 };
 
 // A thread that starts processes and lives as long as they: what is to die with this program is bound to the thread

@@ -15,7 +15,9 @@ struct LocalClusterOptions {
   unsigned threads_per_worker = 0;  // 0: cores / workers, at least one
   bool processes = true;            // daemon processes over TCP on loopback; false: threads of this process over inproc
   std::string memory_limit = "auto";  // per worker: "512MiB", "auto" (machine or cgroup / workers), "none"
-  std::string local_directory;        // for workers' files; "": a fresh directory in $TMPDIR, removed at the end
+  // For workers' files; "": a fresh directory in $TMPDIR, removed at the end. What a killed program could not remove of
+  // that, the next cluster of the same user does.
+  std::string local_directory;
   std::string program_directory;  // where tegula-scheduler and tegula-worker are; "": beside this program, then beside
                                   // the library, then $PATH
   std::vector<std::string> worker_arguments;  // appended to each tegula-worker command line

@@ -6,9 +6,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <optional>
 #include <thread>
 
+#include "client/local/processes.h"
 #include "tegula/client.h"
 #include "tests/client/nop_layers.h"
 #include "tests/support/child_process.h"
@@ -27,6 +32,28 @@ LocalClusterOptions processes(unsigned workers) {
   options.program_directory = std::filesystem::path(test::program_path("tegula-worker")).parent_path();
   return options;
 }
+
+// An environment variable, for the life of the object.
+class Environment {
+ public:
+  Environment(const char* name, const std::string& value) : name_(name) {
+    if (const char* before = std::getenv(name)) before_ = before;
+    setenv(name, value.c_str(), 1);
+  }
+  ~Environment() {
+    if (before_) {
+      setenv(name_, before_->c_str(), 1);
+    } else {
+      unsetenv(name_);
+    }
+  }
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+ private:
+  const char* name_;
+  std::optional<std::string> before_;
+};
 
 bool exists(int pid) { return kill(pid, 0) == 0; }
 
@@ -69,8 +96,15 @@ TEST(LocalCluster, StoppedDaemonsAreEndedByForce) {
   for (int pid : pids) EXPECT_FALSE(exists(pid));
 }
 
-// The cluster's processes die with the program, however that ends.
+std::size_t entries(const std::string& folder) {
+  const std::filesystem::directory_iterator first(folder);
+  return static_cast<std::size_t>(std::distance(begin(first), end(first)));
+}
+
+// The cluster's processes die with the program, however that ends. Its files are removed by the next one.
 TEST(LocalCluster, NothingOutlivesAKilledProgram) {
+  const test::TemporaryDirectory temporary;
+  const Environment tmpdir("TMPDIR", temporary.path());
   int report[2];
   ASSERT_EQ(pipe(report), 0);
   const pid_t program = fork();
@@ -90,6 +124,38 @@ TEST(LocalCluster, NothingOutlivesAKilledProgram) {
   waitpid(program, nullptr, 0);
   ASSERT_EQ(count, static_cast<ssize_t>(sizeof(pids)));
   for (int pid : pids) EXPECT_TRUE(eventually([&] { return !exists(pid); })) << pid;
+  EXPECT_EQ(entries(temporary.path()), 1u);
+  {
+    const client::PrivateDirectory next;
+    EXPECT_TRUE(std::filesystem::exists(next.file("")));
+    EXPECT_EQ(entries(temporary.path()), 1u) << "its own";
+    const client::PrivateDirectory another;
+    EXPECT_EQ(entries(temporary.path()), 2u) << "what is in use stays";
+  }
+  EXPECT_EQ(entries(temporary.path()), 0u);
+}
+
+TEST(LocalCluster, LeavesFoldersOfOthersAlone) {
+  const test::TemporaryDirectory temporary;
+  const Environment tmpdir("TMPDIR", temporary.path());
+  std::filesystem::create_directory(temporary.file("tegula-cluster-mine"));  // no lock: not one of ours
+  std::filesystem::create_directory(temporary.file("elsewhere"));
+  std::ofstream(temporary.file("elsewhere/.lock")) << "";
+  std::filesystem::create_directory_symlink(temporary.file("elsewhere"), temporary.file("tegula-cluster-link"));
+  { const client::PrivateDirectory folder; }
+  EXPECT_EQ(entries(temporary.path()), 3u);
+  EXPECT_TRUE(std::filesystem::exists(temporary.file("elsewhere/.lock")));
+}
+
+// The environment's token is for daemons; within this process nobody asks for one.
+TEST(LocalCluster, ThreadsOfThisProcessNeedNoToken) {
+  const Environment token("TEGULA_CLUSTER_TOKEN", "0123456789abcdef");
+  LocalClusterOptions options;
+  options.workers = 1;
+  options.processes = false;
+  const LocalCluster cluster(options);
+  const Client client(cluster);
+  submit_one(client, nop_layer(10))->wait();
 }
 
 TEST(LocalCluster, AFailureToStartTellsWhatTheDaemonSaid) {
