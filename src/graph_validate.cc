@@ -101,10 +101,23 @@ class Validator {
       fail_input(fmt::format("says that output {} of layer {} has a block grid {}, but it is {}", input.output,
                              input.layer, to_string(input.grid), to_string(*grid)));
     }
-    blocks_ = 1;
-    for (std::int64_t size : input.grid) blocks_ *= size;  // fits: it is the grid of a layer that passed
+    check_input_grid(input.grid);
     if (const auto* list = std::get_if<ExplicitInput>(&input.pieces)) return check_list(*list);
     return check_separable(input, std::get<SeparableInput>(input.pieces));
+  }
+
+  // A worker knows only what the rule itself says of the grid.
+  void check_input_grid(const std::vector<std::int64_t>& grid) {
+    if (grid.size() > static_cast<std::size_t>(kMaxNdim)) {
+      fail_input(fmt::format("a block grid of {} dimensions, at most {}", grid.size(), kMaxNdim));
+    }
+    blocks_ = 1;
+    for (std::int64_t size : grid) {
+      if (size < 1 || size > kMaxTasksPerLayer || (blocks_ *= size) > kMaxTasksPerLayer) {
+        fail_input(fmt::format("a block grid {}; sizes must be at least 1 and their product at most {}",
+                               to_string(grid), kMaxTasksPerLayer));
+      }
+    }
   }
 
   // `begin` cuts a list of `entries` into `parts` stretches. Returns the longest.

@@ -330,6 +330,20 @@ TEST(ValidateLayer, RefusesHostileSizes) {
   EXPECT_THAT(refusal(with_input({0, 0, {1, 1, 1}, SeparableInput{{many, many, many}}})), HasSubstr("chunks, at most"));
 }
 
+// A worker does not know the layers that a layer reads: the rule's own word is all it has.
+TEST(ValidateLayer, RefusesHostileInputGrids) {
+  const auto refusal_of = [](const std::vector<std::int64_t>& grid) {
+    const Layer layer = with_input({0, 0, grid, SeparableInput{std::vector<DimRule>(grid.size(), AllBlocks{})}});
+    return refusal(layer, [&](LayerNumber, std::uint16_t) { return grid; });
+  };
+  EXPECT_EQ(refusal_of(std::vector<std::int64_t>(16, 1)), "accepted");
+  EXPECT_THAT(refusal_of(std::vector<std::int64_t>(17, 1)), HasSubstr("a block grid of 17 dimensions, at most 16"));
+  for (const std::vector<std::int64_t>& grid :
+       std::vector<std::vector<std::int64_t>>{{0}, {-1}, {0, std::int64_t{1} << 62}, {1 << 20, 1 << 20}}) {
+    EXPECT_THAT(refusal_of(grid), HasSubstr("a block grid (")) << to_string(grid);
+  }
+}
+
 TEST(ValidateLayer, RefusesRulesThatReachOutside) {
   EXPECT_THAT(refusal(with_input({0, 0, {3}, SeparableInput{{SameBlock{0}}}})), HasSubstr("reads block 3 of 3"));
   EXPECT_THAT(refusal(with_input({0, 0, {4}, SeparableInput{{SameBlock{1}}}})), HasSubstr("follows axis 1"));
