@@ -118,7 +118,7 @@ struct Instruction {
 // keeps all dimensions (reduced ones have size 1). kMean and kVariance have several components (sum & count; count,
 // mean and M2 combined by Chan et al.'s formula), stored along an extra first dimension.
 enum class ReduceOp : std::uint8_t { kSum = 0, kProd, kMin, kMax, kAny, kAll, kMoments };
-// KMoments: count, mean, M2 (sum of squared deviations; |x - mean|^2 for complex is not offered)
+// kMoments: count, mean, M2 (sum of squared deviations; |x - mean|^2 for complex is not offered)
 inline constexpr int kMomentComponents = 3;
 struct Reduction {
   ReduceOp op = ReduceOp::kSum;

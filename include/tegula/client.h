@@ -17,16 +17,21 @@ namespace tegula {
 class LocalCluster;
 
 struct ClientOptions {
-  std::string name;       // shown in logs and status
-  std::string token;      // "": from TEGULA_CLUSTER_TOKEN, or the scheduler file
+  std::string name;   // shown in logs and status; "": client.name of the configuration, or program and process number
+  std::string token;  // the cluster token; "": of the scheduler file, or from TEGULA_CLUSTER_TOKEN
   bool insecure = false;  // allow an address beyond loopback without a token
   std::chrono::nanoseconds connect_timeout = std::chrono::seconds(10);
-  // Embedded and LocalCluster: threads of this process that run kernels; 0: one per core.
-  unsigned threads = 0;
-  std::string config_file;  // "": the usual places
+  unsigned threads = 0;     // embedded only: threads of this process that run kernels; 0: one per core
+  std::string config_file;  // read after ~/.config/tegula/*.yaml and $TEGULA_CONFIG; "": nothing more
 };
 
-enum class FutureStatus : std::uint8_t { kPending, kFinished, kError, kCancelled, kLost };
+enum class FutureStatus : std::uint8_t {
+  kPending,    // waiting, running, or being computed again
+  kFinished,   // in a worker's memory
+  kError,      // the task failed, or one that it needs
+  kCancelled,  // by this client
+  kLost,       // the session with the scheduler is lost for good
+};
 
 namespace detail {
 class ClientImpl;
@@ -37,13 +42,17 @@ struct WorkerStatus {
   std::string name, address, host, kernel_level;
   std::uint64_t pid = 0;
   unsigned threads = 0;
-  std::uint64_t memory_limit = 0, managed_bytes = 0, rss_bytes = 0, tasks_done = 0;
-  unsigned processing = 0;
+  // Bytes, as last reported: the limit (0: none), what its results take, what the process takes in all.
+  std::uint64_t memory_limit = 0, managed_bytes = 0, rss_bytes = 0;
+  std::uint64_t tasks_done = 0;  // since it started
+  unsigned processing = 0;       // tasks that it has been given and not yet answered for
 };
+// How many tasks of all clients are in each state.
 struct ClusterStatus {
   std::vector<WorkerStatus> workers;
   std::uint64_t released = 0, waiting = 0, no_worker = 0, queued = 0, processing = 0, memory = 0, erred = 0;
 };
+// In tasks: what this client's work needs, what of that is done, what runs now; and the whole cluster's size.
 struct ProgressReport {
   std::uint64_t total = 0, done = 0, executing = 0;
   unsigned workers = 0, threads = 0;
@@ -70,11 +79,12 @@ class Client {
   void close();  // idempotent; pending futures end as cancelled
   bool closed() const;
   std::string scheduler_address() const;
-  ClusterStatus status();  // asks the scheduler. Throws TimeoutError, ClosedError
+  // Asks the scheduler. Throws TimeoutError after 10 s, ClosedError, ConnectionError when the scheduler is lost.
+  ClusterStatus status();
   // Waits until the cluster has `workers` workers. Throws TimeoutError naming how many there are.
   void wait_for_workers(unsigned workers, std::chrono::nanoseconds timeout = std::chrono::seconds(30));
-  // Calls `report` (on a thread of the client's own) about ten times a second while this client's work changes. One
-  // listener; {} ends it.
+  // Calls `report` (on a thread of the client's own; it must not throw) about ten times a second while this client's
+  // work changes. One listener; {} ends it, and it is not called any more once that has returned.
   void on_progress(std::function<void(const ProgressReport&)> report);
 
   const std::shared_ptr<detail::ClientImpl>& impl() const { return impl_; }              // internal
