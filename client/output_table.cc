@@ -22,7 +22,10 @@ const ErrorInfo* OutputTable::error(std::uint32_t index) const {
   return found == errors_.end() ? nullptr : &found->second;
 }
 
-const ErrorInfo* OutputTable::first_error() const { return first_error_ ? error(*first_error_) : nullptr; }
+const ErrorInfo* OutputTable::first_error() const {
+  const std::optional<std::uint32_t>& first = first_error_ ? first_error_ : first_cancelled_;
+  return first ? error(*first) : nullptr;
+}
 
 void OutputTable::move(std::uint32_t index, FutureStatus to) {
   FutureStatus& status = status_[index];
@@ -48,6 +51,8 @@ bool OutputTable::set_error(std::uint32_t index, ErrorInfo error) {
   if (index >= size() || status_[index] == FutureStatus::kCancelled) return false;
   if (error.code == ErrorCode::kCancelled) {
     move(index, FutureStatus::kCancelled);
+    errors_.insert_or_assign(index, std::move(error));  // by whom
+    if (!first_cancelled_) first_cancelled_ = index;
     return true;
   }
   move(index, FutureStatus::kError);
@@ -79,6 +84,7 @@ void OutputTable::renew() {
   }
   errors_.clear();
   first_error_.reset();
+  first_cancelled_.reset();
 }
 
 }  // namespace tegula::client

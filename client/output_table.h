@@ -43,7 +43,7 @@ class OutputTable {
   std::uint64_t nbytes() const { return nbytes_; }  // of finished results
   const Ready& ready(std::uint32_t index) const { return ready_[index]; }
   const ErrorInfo* error(std::uint32_t index) const;
-  const ErrorInfo* first_error() const;  // in time
+  const ErrorInfo* first_error() const;  // in time; without errors, what cancelled the first result
 
   // Each returns whether it changed anything. What is cancelled stays so.
   bool set_ready(std::uint32_t index, Ready ready);
@@ -69,6 +69,7 @@ class OutputTable {
   std::vector<Ready> ready_;  // by index; allocated with the first
   std::map<std::uint32_t, ErrorInfo> errors_;
   std::optional<std::uint32_t> first_error_;
+  std::optional<std::uint32_t> first_cancelled_;  // by the scheduler
   std::array<std::uint64_t, 5> counts_{};
   std::uint64_t nbytes_ = 0;
 };

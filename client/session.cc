@@ -101,6 +101,13 @@ class Session final : public detail::ClientImpl {
   bool closed() const override { return core_->closed(); }
   std::string scheduler_address() const override { return core_->options().address; }
   ClusterStatus status(std::chrono::nanoseconds timeout) override;
+  std::string ask(msg::QueryKind kind, const std::string& subject, std::chrono::nanoseconds timeout) override {
+    return core_->ask(kind, subject, timeout);
+  }
+  std::string command(msg::CommandKind kind, const std::string& subject, std::uint64_t count,
+                      std::optional<std::chrono::nanoseconds> timeout) override {
+    return core_->command(kind, subject, count, timeout);
+  }
   void on_progress(std::function<void(const ProgressReport&)> report) override {
     if (report) core_->require_open();  // ending a listener is always possible
     progress_.start(*core_, std::move(report));

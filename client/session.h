@@ -16,6 +16,11 @@
 
 namespace tegula {
 
+namespace msg {
+enum class QueryKind : std::uint8_t;
+enum class CommandKind : std::uint8_t;
+}  // namespace msg
+
 // Layers in topological order: the input rules of layers[i] name, in `layer`, either an earlier entry (j < i) of this
 // graph or, for values
 // >= kExternalLayer, external[layer - kExternalLayer]: a layer already in the session, kept alive by its handle.
@@ -76,6 +81,12 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   virtual bool closed() const = 0;
   virtual std::string scheduler_address() const = 0;
   virtual ClusterStatus status(std::chrono::nanoseconds timeout) = 0;
+  // A question of comm/messages.h: the answer's JSON. Throws what the scheduler finds wrong with it, TimeoutError.
+  virtual std::string ask(msg::QueryKind kind, const std::string& subject, std::chrono::nanoseconds timeout) = 0;
+  // An order; returns when it has been carried out, with JSON about it. Throws as ask(), and ConnectionError when the
+  // connection was lost before the answer.
+  virtual std::string command(msg::CommandKind kind, const std::string& subject, std::uint64_t count,
+                              std::optional<std::chrono::nanoseconds> timeout) = 0;
   virtual void on_progress(std::function<void(const ProgressReport&)> report) = 0;
   virtual BufferAllocator allocator() = 0;
 };

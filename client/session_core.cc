@@ -120,6 +120,21 @@ void SessionCore::attached(const msg::ClientAttached& message) {
   if (progress_interval_ != 0) connection_->send(msg::SubscribeProgress{progress_interval_});
   std::lock_guard lock(mutex_);
   for (const auto& [request, reply] : replies_) connection_->send(msg::QueryStatus{request});
+  for (auto& [request, question] : questions_) {
+    if (question.reply) continue;
+    if (std::holds_alternative<msg::Query>(question.message)) {
+      connection_->send(question.message);
+    } else {
+      question.reply.emplace();
+      question.reply->failed = true;
+      question.reply->error = {ErrorCode::kConnection,
+                               "the connection was lost before the order was answered: it may have been carried out",
+                               {},
+                               {},
+                               {},
+                               {}};
+    }
+  }
   phase_ = Phase::kAttached;
   changed_.notify_all();
 }
@@ -264,6 +279,13 @@ void SessionCore::handle(msg::Message& message) {
                    std::lock_guard lock(mutex_);
                    if (const auto found = replies_.find(m.request); found != replies_.end()) {
                      found->second = std::move(m);
+                     changed_.notify_all();
+                   }
+                 },
+                 [this](msg::QueryReply& m) {
+                   std::lock_guard lock(mutex_);
+                   if (const auto found = questions_.find(m.request); found != questions_.end()) {
+                     found->second.reply = std::move(m);
                      changed_.notify_all();
                    }
                  },
@@ -480,6 +502,7 @@ void SessionCore::wait(const OutputTable& table, std::optional<std::chrono::nano
 void SessionCore::throw_failure(FutureStatus status, const ErrorInfo* error) const {
   if (status == FutureStatus::kError && error != nullptr) throw_error(*error);
   if (status == FutureStatus::kLost) throw_error(loss_);
+  if (status == FutureStatus::kCancelled && error != nullptr) throw_error(*error);
   throw CancelledError(phase_ == Phase::kClosed ? "cancelled: the client was closed" : "cancelled");
 }
 
@@ -505,6 +528,57 @@ msg::StatusReply SessionCore::status(std::chrono::nanoseconds timeout) {
   if (!in_time) throw TimeoutError("the scheduler at " + options_.address + " does not answer");
   if (phase_ == Phase::kLost) throw_error(loss_);
   throw ClosedError("the client is closed");
+}
+
+msg::QueryReply SessionCore::answer_to(std::function<msg::Message(std::uint64_t request)> question,
+                                       std::optional<std::chrono::nanoseconds> timeout) {
+  require_open();
+  std::uint64_t request = 0;
+  loop_->run_and_wait([&] {
+    request = ++last_request_;
+    msg::Message message = question(request);
+    {
+      std::lock_guard lock(mutex_);
+      questions_[request].message = message;
+    }
+    send(std::move(message));
+  });
+  std::unique_lock lock(mutex_);
+  const auto over = [&] { return questions_[request].reply || phase_ == Phase::kClosed || phase_ == Phase::kLost; };
+  bool in_time = true;
+  if (timeout) {
+    in_time = changed_.wait_for(lock, *timeout, over);
+  } else {
+    changed_.wait(lock, over);
+  }
+  std::optional<msg::QueryReply> reply = std::move(questions_[request].reply);
+  questions_.erase(request);
+  if (!reply) {
+    if (!in_time) throw TimeoutError("the scheduler at " + options_.address + " does not answer");
+    if (phase_ == Phase::kLost) throw_error(loss_);
+    throw ClosedError("the client is closed");
+  }
+  if (reply->failed) throw_error(reply->error);
+  return std::move(*reply);
+}
+
+std::string SessionCore::ask(msg::QueryKind kind, const std::string& subject, std::chrono::nanoseconds timeout) {
+  std::string text;
+  for (;;) {
+    const msg::QueryReply reply = answer_to(
+        [&](std::uint64_t request) {
+          return msg::Query{request, kind, subject, text.size()};
+        },
+        timeout);
+    text += reply.text;
+    if (reply.remaining == 0) return text;
+    if (reply.text.empty()) throw ProtocolError("the scheduler's answer does not go on");
+  }
+}
+
+std::string SessionCore::command(msg::CommandKind kind, const std::string& subject, std::uint64_t count,
+                                 std::optional<std::chrono::nanoseconds> timeout) {
+  return answer_to([&](std::uint64_t request) { return msg::Command{request, kind, subject, count}; }, timeout).text;
 }
 
 void SessionCore::subscribe(std::uint32_t interval_ms, std::function<void(const msg::Progress&)> handler) {

@@ -83,6 +83,13 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   // Throws what kError (with its error), kCancelled or kLost means. The mutex is held.
   [[noreturn]] void throw_failure(FutureStatus status, const ErrorInfo* error) const;
   msg::StatusReply status(std::chrono::nanoseconds timeout);
+  // The whole answer. Throws what the scheduler says is wrong with the question, TimeoutError when nothing comes for
+  // `timeout`.
+  std::string ask(msg::QueryKind kind, const std::string& subject, std::chrono::nanoseconds timeout);
+  // Waits until it is done, without end when no timeout is given: a worker may take its time to retire. Throws
+  // ConnectionError when the connection was lost before the answer: nobody knows whether it was done.
+  std::string command(msg::CommandKind kind, const std::string& subject, std::uint64_t count,
+                      std::optional<std::chrono::nanoseconds> timeout);
   // (loop) handler; interval 0 ends it.
   void subscribe(std::uint32_t interval_ms, std::function<void(const msg::Progress&)> handler);
 
@@ -124,6 +131,8 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   void end_tables(FutureStatus how);
   void drop_connection();
 
+  msg::QueryReply answer_to(std::function<msg::Message(std::uint64_t request)> question,
+                            std::optional<std::chrono::nanoseconds> timeout);
   void flush_later();  // mutex held
 
   const std::shared_ptr<EventLoop> loop_;
@@ -162,6 +171,11 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   std::vector<LayerNumber> forgotten_;
   bool flush_posted_ = false;
   std::unordered_map<std::uint64_t, msg::StatusReply> replies_;
+  struct Question {
+    msg::Message message;  // a Query, asked again after a lost connection, or a Command, which is not
+    std::optional<msg::QueryReply> reply;
+  };
+  std::unordered_map<std::uint64_t, Question> questions_;  // by request
 };
 
 }  // namespace tegula::client

@@ -30,6 +30,12 @@ if(sim_sources)
   target_link_libraries(tegula_sim PUBLIC tegula_options fmt::fmt CLI11::CLI11 nlohmann_json::nlohmann_json)
 endif()
 
+file(GLOB cli_sources CONFIGURE_DEPENDS cli/*.cc)
+tegula_program(tegula-cli SOURCES ${cli_sources})
+if(TARGET tegula-cli)
+  set_target_properties(tegula-cli PROPERTIES OUTPUT_NAME tegula)  # `tegula` is the library's target
+endif()
+
 tegula_program(tegula-scheduler SOURCES ${scheduler_main})
 tegula_program(tegula-worker SOURCES ${worker_main})
 tegula_program(tegula-bench SOURCES ${bench_sources} PRIVATE tegula_sim)

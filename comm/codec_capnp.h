@@ -152,6 +152,10 @@ TEGULA_CODEC(Progress);
 TEGULA_CODEC(StatusReply);
 TEGULA_CODEC(Fetch);
 TEGULA_CODEC(FetchReply);
+TEGULA_CODEC(AcquireReplicas);
+TEGULA_CODEC(Query);
+TEGULA_CODEC(Command);
+TEGULA_CODEC(QueryReply);
 #undef TEGULA_CODEC
 
 // Each appends the message when it is one of its group and says whether it was.

@@ -242,6 +242,43 @@ static msg::StatusReply read(wire::StatusReply::Reader from) {
   return m;
 }
 
+template <typename Kind>
+static Kind read_kind(std::uint8_t number, Kind last, const char* what) {
+  if (number > static_cast<std::uint8_t>(last))
+    invalid(std::string(what) + " of unknown kind " + std::to_string(number));
+  return static_cast<Kind>(number);
+}
+
+std::uint64_t words(const msg::Query& m) { return words_of_struct<wire::Query>() + words_of(m.subject); }
+void write(wire::Message::Builder message, const msg::Query& m) {
+  auto to = message.initQuery();
+  to.setRequest(m.request);
+  to.setKind(static_cast<std::uint8_t>(m.kind));
+  write_text(to.initSubject(list_size(m.subject.size())), m.subject);
+  to.setOffset(m.offset);
+}
+
+std::uint64_t words(const msg::Command& m) { return words_of_struct<wire::Command>() + words_of(m.subject); }
+void write(wire::Message::Builder message, const msg::Command& m) {
+  auto to = message.initCommand();
+  to.setRequest(m.request);
+  to.setKind(static_cast<std::uint8_t>(m.kind));
+  write_text(to.initSubject(list_size(m.subject.size())), m.subject);
+  to.setCount(m.count);
+}
+
+std::uint64_t words(const msg::QueryReply& m) {
+  return words_of_struct<wire::QueryReply>() + words_of(m.error) + words_of(m.text);
+}
+void write(wire::Message::Builder message, const msg::QueryReply& m) {
+  auto to = message.initQueryReply();
+  to.setRequest(m.request);
+  to.setFailed(m.failed);
+  write_error(to.initError(), m.error);
+  write_text(to.initText(list_size(m.text.size())), m.text);
+  to.setRemaining(m.remaining);
+}
+
 bool read_client_message(wire::Message::Reader from, std::vector<msg::Message>& batch) {
   switch (from.which()) {
     case wire::Message::RESULT_READY:
@@ -310,6 +347,24 @@ bool read_client_message(wire::Message::Reader from, std::vector<msg::Message>& 
     case wire::Message::STATUS_REPLY:
       batch.emplace_back(read(from.getStatusReply()));
       return true;
+    case wire::Message::QUERY: {
+      const auto m = from.getQuery();
+      batch.emplace_back(msg::Query{m.getRequest(), read_kind(m.getKind(), msg::QueryKind::kDump, "a query"),
+                                    read_text(m.getSubject()), m.getOffset()});
+      return true;
+    }
+    case wire::Message::COMMAND: {
+      const auto m = from.getCommand();
+      batch.emplace_back(msg::Command{m.getRequest(), read_kind(m.getKind(), msg::CommandKind::kRebalance, "a command"),
+                                      read_text(m.getSubject()), m.getCount()});
+      return true;
+    }
+    case wire::Message::QUERY_REPLY: {
+      const auto m = from.getQueryReply();
+      batch.emplace_back(msg::QueryReply{m.getRequest(), m.getFailed(), read_error(m.getError()),
+                                         read_text(m.getText()), m.getRemaining()});
+      return true;
+    }
     default:
       return false;
   }

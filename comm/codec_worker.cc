@@ -246,6 +246,11 @@ void write(wire::Message::Builder message, const msg::Shutdown& m) {
   write_text(message.initShutdown(list_size(m.reason.size())), m.reason);
 }
 
+std::uint64_t words(const msg::AcquireReplicas& m) { return words_of_structs<wire::Holder>(m.results.size()); }
+void write(wire::Message::Builder message, const msg::AcquireReplicas& m) {
+  write_holders(message.initAcquireReplicas(list_size(m.results.size())), m.results);
+}
+
 bool read_worker_message(wire::Message::Reader from, std::vector<msg::Message>& batch) {
   switch (from.which()) {
     case wire::Message::ASSIGN:
@@ -271,6 +276,9 @@ bool read_worker_message(wire::Message::Reader from, std::vector<msg::Message>& 
       return true;
     case wire::Message::REPLICAS_DROPPED:
       batch.emplace_back(msg::ReplicasDropped{read_results(from.getReplicasDropped())});
+      return true;
+    case wire::Message::ACQUIRE_REPLICAS:
+      batch.emplace_back(msg::AcquireReplicas{read_holders<msg::Assign::Holder>(from.getAcquireReplicas())});
       return true;
     case wire::Message::WORKER_HEARTBEAT:
       batch.emplace_back(read(from.getWorkerHeartbeat()));

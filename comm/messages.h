@@ -136,6 +136,11 @@ struct FreeResults {
 struct Shutdown {
   std::string reason;
 };
+// Fetch copies of these results from the workers named (one result may be named with several) and keep them. Each
+// result is answered: in ReplicasAdded when it is here, in ReplicasDropped when it can't be had.
+struct AcquireReplicas {
+  std::vector<Assign::Holder> results;
+};
 
 // ---- client -> scheduler ----
 // First message of a client connection. session 0: a new session; else re-attach (within the grace) with the secret it
@@ -181,6 +186,37 @@ struct QueryStatus {
 // Asks for Progress messages (about ten a second while something changes); interval 0 ends them.
 struct SubscribeProgress {
   std::uint32_t interval_ms = 0;
+};
+
+// A question about the scheduler's state; it changes nothing. Answered by a QueryReply, whose text may come in pieces:
+// the next one is asked for with the offset that was reached.
+enum class QueryKind : std::uint8_t {
+  kStatus = 0,  // workers, clients, tasks by state
+  kWhy = 1,     // subject: a key. One sentence: why it isn't running, or where it stands
+  kStory = 2,   // subject: a key. Its transitions
+  kTask = 3,    // subject: a key. State, sizes, who holds it, what it reads
+  kWorker = 4,  // subject: a worker. What it holds and what is bound to it
+  kDump = 5,    // everything
+};
+struct Query {
+  std::uint64_t request = 0;  // numbered by the client
+  QueryKind kind = QueryKind::kStatus;
+  std::string subject;
+  std::uint64_t offset = 0;
+};
+// An operator's order. Answered by a QueryReply once it is done.
+enum class CommandKind : std::uint8_t {
+  kCancelTask = 0,    // subject: a key. Ends as cancelled for everybody who wants it or what needs it
+  kCancelClient = 1,  // subject: a client. Everything it wants that is not finished ends as cancelled
+  kRetire = 2,        // subject: a worker. Its results go to others, then it is sent away
+  kReplicate = 3,     // subject: a key, count: how many workers shall hold it
+  kRebalance = 4,     // results move from workers that hold more than others
+};
+struct Command {
+  std::uint64_t request = 0;  // numbered by the client, together with queries
+  CommandKind kind = CommandKind::kCancelTask;
+  std::string subject;
+  std::uint64_t count = 0;
 };
 
 // ---- scheduler -> client ----
@@ -237,6 +273,14 @@ struct StatusReply {
   std::uint64_t released = 0, waiting = 0, no_worker = 0, queued = 0, processing = 0, memory = 0, erred = 0;
 };
 
+struct QueryReply {
+  std::uint64_t request = 0;
+  bool failed = false;
+  ErrorInfo error;              // when it failed
+  std::string text;             // JSON, or a part of it
+  std::uint64_t remaining = 0;  // bytes of text after this part
+};
+
 // ---- data: worker or client -> worker, and back ----
 struct Fetch {
   std::uint64_t request = 0;  // numbered by the asker
@@ -256,12 +300,12 @@ struct FetchReply {
   std::vector<Item> items;  // as asked
 };
 
-using Message =
-    std::variant<RegisterWorker, TaskFinished, TaskFailed, TaskReturned, ReplicasAdded, ReplicasDropped, GrantSlots,
-                 WorkerHeartbeat, WorkerLeaving, WorkerRegistered, WorkerRefused, DefineLayer, ForgetLayer,
-                 WorkerAddress, Assign, Retract, FreeResults, Shutdown, AttachClient, Submit, ReleaseWants,
-                 ForgetLayers, CancelWants, CloseClient, QueryStatus, SubscribeProgress, ClientAttached, SubmitAccepted,
-                 SubmitRefused, ResultReady, ResultErred, ResultLost, Progress, StatusReply, Fetch, FetchReply>;
+using Message = std::variant<RegisterWorker, TaskFinished, TaskFailed, TaskReturned, ReplicasAdded, ReplicasDropped,
+                             GrantSlots, WorkerHeartbeat, WorkerLeaving, WorkerRegistered, WorkerRefused, DefineLayer,
+                             ForgetLayer, WorkerAddress, Assign, Retract, FreeResults, Shutdown, AttachClient, Submit,
+                             ReleaseWants, ForgetLayers, CancelWants, CloseClient, QueryStatus, SubscribeProgress,
+                             ClientAttached, SubmitAccepted, SubmitRefused, ResultReady, ResultErred, ResultLost,
+                             Progress, StatusReply, Fetch, FetchReply, AcquireReplicas, Query, Command, QueryReply>;
 
 std::string_view name_of(const Message& message);  // "TaskFinished", for logs
 

@@ -6,7 +6,7 @@
 # Rules that a receiver enforces (a breach ends the connection):
 # - one segment table, no bytes after the last segment, traversal limit = size of the control part;
 # - at most 65536 messages in a batch; every list is at least as long on the wire as its count says (no lists upgraded from smaller elements);
-# - dtypes, error codes and fetch statuses are known numbers; dimensions at most 16 (task grids: 32); sizes not negative; steps not 0;
+# - dtypes, error codes, fetch statuses, kinds of queries and commands are known numbers; dimensions at most 16 (task grids: 32); sizes not negative; steps not 0;
 # - a task grid's product is at most 2^31; the bytes of a chunk are exactly those of its shape and dtype.
 #
 # Numbers: tasks, attempts, layers, workers are names within one life of the scheduler (its incarnation, fixed by the handshake). A task is its
@@ -86,6 +86,11 @@ struct Message {
 
     fetch @46 :Fetch;
     fetchReply @47 :FetchReply;
+
+    acquireReplicas @48 :List(Holder);
+    query @49 :Query;
+    command @50 :Command;
+    queryReply @51 :QueryReply;
   }
 }
 
@@ -269,6 +274,20 @@ struct ForgetLayers {
   layers @1 :List(UInt32);
 }
 
+struct Query {
+  request @0 :UInt64;
+  kind @1 :UInt8;      # QueryKind of comm/messages.h
+  subject @2 :Text;
+  offset @3 :UInt64;
+}
+
+struct Command {
+  request @0 :UInt64;
+  kind @1 :UInt8;      # CommandKind of comm/messages.h
+  subject @2 :Text;
+  count @3 :UInt64;
+}
+
 # ---- scheduler -> client
 
 struct ClientAttached {
@@ -328,6 +347,14 @@ struct StatusReply {
     tasksDone @10 :UInt64;
     processing @11 :UInt32;
   }
+}
+
+struct QueryReply {
+  request @0 :UInt64;
+  failed @1 :Bool;
+  error @2 :ErrorInfo;
+  text @3 :Text;
+  remaining @4 :UInt64;
 }
 
 # ---- data

@@ -53,6 +53,7 @@ Flags parse_flags(int argc, char** argv) {
   option("--contact-address", "scheduler.contact-address", "address that workers and clients are told");
   option("--scheduler-file", "scheduler.file", "write address and cluster token to this file (mode 0600)");
   option("--idle-timeout", "scheduler.idle-timeout", "end after this long without work: 30s, 5min");
+  option("--record", "scheduler.record", "write a record of all events to this file, for tegula replay");
   option("--http-host", "scheduler.http-host", "address for /health and /metrics (127.0.0.1)");
   option("--http-port", "scheduler.http-port", "port for them; 0: any free one, -1: none");
   option("--log-level", "logging.level", "trace, debug, info, warning, error or off");

@@ -1,5 +1,6 @@
 #include "scheduler/server.h"
 
+#include <optional>
 #include <random>
 #include <unordered_map>
 #include <unordered_set>
@@ -7,6 +8,8 @@
 #include <variant>
 
 #include "comm/options.h"
+#include "scheduler/queries.h"
+#include "scheduler/record.h"
 #include "src/config.h"
 #include "src/log.h"
 
@@ -17,6 +20,7 @@ namespace {
 constexpr std::string_view kLog = "scheduler";
 constexpr auto kTickInterval = std::chrono::milliseconds(50);
 constexpr auto kStopPatience = std::chrono::seconds(2);
+constexpr std::size_t kAnswerPart = 1u << 20;  // bytes of an answer in one message; the client asks for the rest
 
 using Clock = std::chrono::steady_clock;
 
@@ -52,7 +56,10 @@ SchedulerOptions scheduler_options(const Config& config) {
   options.comm = comm_options(config);
   options.core.reattach_grace = config.duration("scheduler.client-grace");
   options.core.worker_timeout = config.duration("scheduler.worker-ttl");
+  options.core.stall_report = config.duration("scheduler.stall-report");
   options.core.heartbeat_interval = config.duration("worker.heartbeat-interval");
+  options.record = config.string("scheduler.record");
+  options.record_limit = config.bytes("scheduler.record-limit");
   options.idle_timeout = config.duration("scheduler.idle-timeout");
   return options;
 }
@@ -66,6 +73,7 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
     Clock::time_point since;
     std::string address;                        // of a worker: where it serves results
     std::unordered_set<WorkerId> told_workers;  // a client: whose addresses it has
+    std::string answer;                         // a client: the text of its last query while parts are left
   };
   using PeerNumber = std::uint64_t;
 
@@ -77,6 +85,7 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
     options.comm.role = Role::kScheduler;
     options.comm.name = "scheduler";
     last_use = started;
+    if (!options.record.empty()) recorder.emplace(options.record, options.core, options.record_limit);
   }
 
   void listen_all() {
@@ -100,7 +109,7 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
     connection->on_messages = [this, number](std::vector<msg::Message> messages) { receive(number, messages); };
     connection->on_closed = [this, number](const std::string& reason) { closed(number, reason); };
     log::debug(kLog, "connection from {} ({})", connection->peer().name, connection->peer().address);
-    peers.emplace(number, Peer{std::move(connection), {}, {}, Clock::now(), {}, {}});
+    peers.emplace(number, Peer{std::move(connection), {}, {}, Clock::now(), {}, {}, {}});
   }
 
   void receive(PeerNumber number, std::vector<msg::Message>& messages) {
@@ -110,6 +119,8 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
       Peer& peer = found->second;
       if (peer.worker != WorkerId{}) {
         apply(FromWorker{peer.worker, std::move(message)});
+      } else if (const auto* query = std::get_if<msg::Query>(&message); query && peer.client != ConnectionId{}) {
+        answer_query(peer, *query);
       } else if (peer.client != ConnectionId{}) {
         apply(FromClient{peer.client, std::move(message)});
       } else {
@@ -181,6 +192,7 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
   void apply(Event event) {
     const auto start = Clock::now();
     ++events;
+    if (recorder) recorder->apply(start.time_since_epoch(), event);
     state.apply(start.time_since_epoch(), std::move(event), actions);
     core_time += Clock::now() - start;
     execute();
@@ -199,6 +211,7 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
   void settle() {
     settle_scheduled = false;
     const auto start = Clock::now();
+    if (recorder) recorder->settle(start.time_since_epoch(), actions_given);
     state.settle(start.time_since_epoch(), actions);
     core_time += Clock::now() - start;
     execute();
@@ -213,12 +226,14 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
   }
 
   void execute() {
+    actions_given += actions.size();
     for (Action& action : actions) {
       std::visit(Overloaded{
                      [this](SendToWorker& send) {
                        if (Peer* peer = find(workers, send.worker)) peer->connection->send(std::move(send.message));
                      },
                      [this](SendToClient& send) { send_to_client(send); },
+                     [](Report& report) { log::warning(kLog, "{}", report.text); },
                      [this](CloseWorker& close) { close_worker(close); },
                      [this](CloseClient& close) {
                        if (const auto found = clients.find(close.connection); found != clients.end()) {
@@ -240,6 +255,27 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
     if (std::holds_alternative<msg::Progress>(send.message) && peer->connection->counters().queued_bytes > 0) return;
     if (const auto* ready = std::get_if<msg::ResultReady>(&send.message)) tell_addresses(*peer, ready->holders);
     peer->connection->send(std::move(send.message));
+  }
+
+  // Questions change nothing, so they are answered beside the core's events.
+  void answer_query(Peer& peer, const msg::Query& query) {
+    msg::QueryReply reply;
+    reply.request = query.request;
+    try {
+      if (query.offset == 0) {
+        peer.answer = answer(state, query, {contact, options.comm.incarnation, Clock::now() - started});
+      } else if (query.offset > peer.answer.size()) {
+        throw ValueError("the answer has no part there");
+      }
+      reply.text = peer.answer.substr(query.offset, kAnswerPart);
+      reply.remaining = peer.answer.size() - query.offset - reply.text.size();
+      if (reply.remaining == 0) std::string().swap(peer.answer);
+    } catch (const Error& error) {
+      reply.failed = true;
+      reply.error.code = error.code();
+      reply.error.message = error.what();
+    }
+    peer.connection->send(std::move(reply));
   }
 
   // The core names workers by number; a client must know where they are before it hears of them.
@@ -274,6 +310,7 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
     schedule_tick();
     const auto time = Clock::now();
     apply(Tick{});
+    if (recorder) flush_record();
     std::vector<PeerNumber> silent;
     for (const auto& [number, peer] : peers) {
       const bool introduced = peer.worker != WorkerId{} || peer.client != ConnectionId{};
@@ -291,6 +328,13 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
       auto on_idle = std::exchange(*server_on_idle, nullptr);
       on_idle();
     }
+  }
+
+  void flush_record() {
+    recorder->flush();
+    if (recorder->ended().empty()) return;
+    log::warning(kLog, "the record {} ends here: {}", options.record, recorder->ended());
+    recorder.reset();
   }
 
   // ---- the end ----
@@ -326,6 +370,8 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
   SchedulerOptions options;
   SchedulerState state;
   std::vector<Action> actions;  // kept for its capacity
+  std::uint64_t actions_given = 0;
+  std::optional<EventRecorder> recorder;
   std::vector<std::unique_ptr<Listener>> listeners;
   std::vector<std::string> addresses;
   std::string contact;

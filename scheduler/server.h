@@ -30,6 +30,8 @@ struct SchedulerOptions {
   SchedulerConfig core;
   // A peer that passed the handshake says within this time what it is.
   std::chrono::nanoseconds introduction_timeout = std::chrono::seconds(10);
+  std::string record;                        // a file that gets a record of all events (scheduler/record.h); "": none
+  std::uint64_t record_limit = 0;            // bytes, after which no more is recorded; 0: none
   std::chrono::nanoseconds idle_timeout{0};  // on_idle after so long without a client and without tasks; 0: never
 };
 

@@ -24,6 +24,11 @@ const std::vector<ConfigKey>& config_keys() {
       {"scheduler.client-grace", kDuration, "5s",
        "How long a client whose connection was lost may come back before its work is released."},
       {"scheduler.worker-ttl", kDuration, "30s", "A worker that is silent for this long counts as lost."},
+      {"scheduler.record", kString, "",
+       "A file that gets a record of all that happens to the scheduler's core, for tegula replay; empty: none."},
+      {"scheduler.record-limit", kBytes, "1GiB", "The size at which such a record ends; 0: none."},
+      {"scheduler.stall-report", kDuration, "30s",
+       "When there is work and nothing has finished for this long, the log says what is waited for; 0s: never."},
 
       {"worker.threads", kInt, "0", "Threads that run kernels; 0: one per core."},
       {"worker.memory-limit", kString, "auto",

@@ -216,6 +216,7 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
       const bool known = std::visit(
           Overloaded{[&](msg::Assign& m) { return take(events, m); }, [&](msg::Retract& m) { return take(events, m); },
                      [&](msg::FreeResults& m) { return take(events, m); },
+                     [&](msg::AcquireReplicas& m) { return take(events, m); },
                      [&](msg::WorkerAddress& m) { return take(events, m); },
                      [&](msg::ForgetLayer& m) { return take(events, m); },
                      [&](msg::DefineLayer& m) {

@@ -87,6 +87,16 @@ class Client {
   // work changes. One listener; {} ends it, and it is not called any more once that has returned.
   void on_progress(std::function<void(const ProgressReport&)> report);
 
+  // For whoever looks after the cluster (docs/operations.md). Keys as errors and `tegula` show them:
+  // "normal-3f2a91c0(0,7)". All throw ValueError for what names nothing, with the nearest that does.
+  // One sentence: why this task is not running, or where it stands.
+  std::string why(const std::string& key);
+  // These return when it has been done, however long that takes, and throw ValueError saying why it cannot be.
+  void replicate(const std::string& key, unsigned workers);  // has this result on so many workers
+  void rebalance();                                          // moves results from fuller workers to emptier ones
+  // By name or address, one after the other: each gets nothing new, its results go to others, then it leaves.
+  void retire_workers(const std::vector<std::string>& workers);
+
   const std::shared_ptr<detail::ClientImpl>& impl() const { return impl_; }              // internal
   explicit Client(std::shared_ptr<detail::ClientImpl> impl) : impl_(std::move(impl)) {}  // internal
 

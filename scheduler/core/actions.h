@@ -29,6 +29,11 @@ struct CloseClient {
   std::string reason;
 };
 
-using Action = std::variant<SendToWorker, SendToClient, CloseWorker, CloseClient>;
+// Something that whoever looks after the cluster should read.
+struct Report {
+  std::string text;
+};
+
+using Action = std::variant<SendToWorker, SendToClient, CloseWorker, CloseClient, Report>;
 
 }  // namespace tegula::scheduler

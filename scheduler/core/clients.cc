@@ -1,4 +1,6 @@
 // Client sessions: attaching, wanting less, leaving.
+#include <fmt/core.h>
+
 #include <algorithm>
 
 #include "scheduler/core/core.h"
@@ -193,7 +195,7 @@ void Core::on_release(Session& session, const msg::ReleaseWants& message) {
   }
 }
 
-void Core::on_cancel(Session& session, const msg::CancelWants& message) {
+void Core::on_cancel(Session& session, const msg::CancelWants& message, const char* by) {
   struct Stretch {
     std::uint32_t begin, end, count;
   };
@@ -224,16 +226,16 @@ void Core::on_cancel(Session& session, const msg::CancelWants& message) {
       namer->cancelled[range.output].add(stretch.begin, stretch.end, count);
       change_wants(layer, range.output, stretch.begin, stretch.end, -count);
       for (std::uint32_t index = stretch.begin; index < stretch.end; ++index) {
-        send(session, msg::ResultErred{range.layer, range.output, index, cancelled_error(layer, index)});
+        send(session, msg::ResultErred{range.layer, range.output, index, cancelled_error(layer, index, by)});
       }
     }
   }
 }
 
-ErrorInfo Core::cancelled_error(const LayerRecord& layer, std::uint32_t index) const {
+ErrorInfo Core::cancelled_error(const LayerRecord& layer, std::uint32_t index, const char* by) const {
   ErrorInfo error;
   error.code = ErrorCode::kCancelled;
-  error.message = "cancelled by its client";
+  error.message = fmt::format("cancelled by {}", by);
   error.key = key_text(*layer.description, layer.hash, index);
   error.kernel = layer.description->kernel;
   return error;

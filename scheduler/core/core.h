@@ -25,6 +25,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "scheduler/core/job.h"
 #include "scheduler/core/layers.h"
 #include "scheduler/core/ready_queue.h"
 #include "scheduler/core/session.h"
@@ -178,13 +179,13 @@ struct Core {
   void add_wants(Session& session, const std::vector<msg::WantRange>& wants);
   void on_release(Session& session, const msg::ReleaseWants& message);
   void on_forget(Session& session, const msg::ForgetLayers& message);
-  void on_cancel(Session& session, const msg::CancelWants& message);
+  void on_cancel(Session& session, const msg::CancelWants& message, const char* by = "its client");
   bool fresh_sequence(Session& session, std::uint64_t sequence);
   void acknowledge(Session& session);  // in one message at the end of settle()
   void attach(Session& session, const ClientConnected& event);
   void resend(Session& session);
   void tell(Session& session, const LayerRecord& layer, std::uint16_t output, std::uint32_t index, LayerNumber number);
-  ErrorInfo cancelled_error(const LayerRecord& layer, std::uint32_t index) const;
+  ErrorInfo cancelled_error(const LayerRecord& layer, std::uint32_t index, const char* by = "its client") const;
   void close_session(std::uint16_t slot);
   void retire_session(std::uint16_t slot);  // if it is closed and its account is empty
   void drop_namer(LayerRecord& layer, std::uint16_t session, LayerNumber number);
@@ -193,6 +194,29 @@ struct Core {
   void change_wants(LayerRecord& layer, std::uint16_t output, std::uint32_t begin, std::uint32_t end, std::int32_t by);
   Session* session_of(ConnectionId connection);
   std::uint16_t slot_of(const Session& session) const;
+
+  // ---- commands.cc: what operators order ----
+  void on_command(Session& session, const msg::Command& message);
+  void answer(ConnectionId to, std::uint64_t request, const std::string& done);
+  void refuse(ConnectionId to, std::uint64_t request, ErrorCode code, const std::string& why);
+  std::string cancel_task(TaskId task);
+  std::string cancel_client(Session& session);
+
+  // ---- replicas.cc: copies made on purpose ----
+  void retire(Job job, Worker& worker);
+  void replicate(Job job, ResultId result, std::uint64_t count);
+  void rebalance(Job job);
+  void add_job(Job job);
+  void advance_jobs();  // in settle()
+  void advance(Job& job);
+  void finish(Job& job);  // done, or failed when it says why
+  void start_moves(Job& job);
+  Worker* receiver_of(const Job& job, const Job::Pending& pending);
+  std::vector<ResultId> only_on(const Worker& worker) const;
+  void end_retirement(Worker& worker);  // it stays after all
+  // The worker answered for a copy that it was asked for, or is gone.
+  void move_ended(ResultId result, Worker& worker, bool copied);
+  void forget_moves_to(WorkerId gone);
 
   // ---- notify.cc: what clients hear ----
   template <typename M>
@@ -212,8 +236,27 @@ struct Core {
   msg::Progress progress_of(const Session& session) const;
   void send_progress(Session& session);
 
-  // ---- introspection.cc, invariants.cc ----
+  // ---- introspection.cc, why.cc, invariants.cc ----
   TaskInfo describe(TaskId task) const;
+  TaskState state_of(TaskId task) const;
+  std::vector<InputInfo> inputs(TaskId task, std::size_t most) const;
+  ResultId find_key(std::string_view text) const;
+  Worker& worker_named(std::string_view text) const;
+  Session& session_named(std::string_view text) const;
+  std::string why(TaskId task) const;
+  std::string standing(TaskId task) const;  // in a few words
+  std::string why_waiting(const Task& task) const;
+  std::string why_queued(const Task& task) const;
+  std::string why_no_worker(const Task& task) const;
+  std::string why_processing(const Task& task) const;
+  std::string where_kept(const Task& task) const;
+  std::string why_without_record(const LayerRecord& layer, std::uint32_t index) const;
+  const Transition* last_transition(TaskId task) const;
+  Time since(TaskId task, Time fallback) const;  // its last transition
+  // The first of the inputs that are not available, in the order of the rules; at most `most`.
+  std::vector<TaskId> missing_inputs(const Task& task, std::size_t most) const;
+  void watch_progress();
+  std::string stall_text() const;
   std::vector<Transition> log() const;
   std::vector<Transition> story(TaskId task) const;
   void check_invariants() const;
@@ -262,8 +305,17 @@ struct Core {
   std::vector<std::uint64_t> holder_bytes_;  // scratch of preferred_holder, by worker slot
   std::vector<WorkerSlot> holder_touched_;
 
+  std::map<std::uint64_t, Job> jobs_;
+  std::map<std::pair<ResultId, WorkerId>, Job::Move> moves_;  // under way, by the receiver
+  std::uint64_t last_job_ = 0;
+
+  std::uint64_t ended_before_ = 0;   // tasks, when progress was last looked at
+  Time progress_at_{};               // when one ended last, or when there was nothing to do
+  std::uint32_t stall_reports_ = 0;  // since then
+
   std::vector<Transition> log_;  // a ring
   std::size_t log_next_ = 0;
+  std::uint64_t transitions_ = 0;  // since start
 };
 
 }  // namespace tegula::scheduler

@@ -22,6 +22,7 @@ class Checker {
     check_kernels();
     check_sessions();
     check_idle_credit();
+    check_jobs();
   }
 
  private:
@@ -248,6 +249,25 @@ class Checker {
     for (const WorkerGroup& group : core_.groups_) {
       if (group.credit.empty()) continue;
       check(core_.best_kernel(group) == kNoSlot && core_.fullest_queue_for(group) == kNoSlot, "idle credit");
+    }
+  }
+
+  void check_jobs() {
+    std::map<std::uint64_t, std::uint64_t> moves;
+    std::map<WorkerId, std::uint64_t> incoming;
+    for (const auto& [name, move] : core_.moves_) {
+      ++moves[move.job];
+      incoming[name.second] += move.nbytes;
+      check(core_.jobs_.contains(move.job), "a copy that no job waits for");
+      check(core_.by_worker_.contains(name.second), "a copy asked of a worker that is gone");
+    }
+    for (const auto& [number, job] : core_.jobs_) check(job.in_flight == moves[number], "copies under way miscounted");
+    for (const auto& worker : core_.workers_) {
+      if (!worker) continue;
+      check(worker->incoming == incoming[worker->id], "bytes on their way to a worker miscounted");
+      if (worker->retiring == 0) continue;
+      check(worker->ready.empty(), "tasks queued for a worker that is to leave");
+      check(core_.jobs_.contains(worker->retiring), "a worker retires for no job");
     }
   }
 

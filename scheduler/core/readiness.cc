@@ -102,7 +102,7 @@ WorkerSlot Core::preferred_holder(const Task& task) {
   WorkerSlot best = kNoSlot;
   for (WorkerSlot slot : holder_touched_) {
     const Worker& worker = worker_at(slot);
-    if (groups_[worker.group].has[layer.kernel]) {
+    if (groups_[worker.group].has[layer.kernel] && worker.retiring == 0) {
       const auto better = [&](const Worker& than) {
         if (holder_bytes_[slot] != holder_bytes_[than.slot]) return holder_bytes_[slot] > holder_bytes_[than.slot];
         if (worker.credit() != than.credit()) return worker.credit() > than.credit();

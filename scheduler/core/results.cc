@@ -138,6 +138,7 @@ void Core::on_replicas_added(Worker& worker, const msg::ReplicasAdded& message) 
                         layer->tasks));
       return;
     }
+    if (!moves_.empty()) move_ended(result, worker, true);
     const Slot slot = find_slot(result.task);
     if (slot != kNoSlot && tasks_[slot].output(result.output).available()) {
       tasks_[slot].output(result.output).replicas.add(worker.slot);
@@ -170,6 +171,7 @@ void Core::adopt(Worker& worker, ResultId result, std::uint64_t nbytes) {
 
 void Core::on_replicas_dropped(Worker& worker, const msg::ReplicasDropped& message) {
   for (ResultId result : message.results) {
+    if (!moves_.empty()) move_ended(result, worker, false);
     if (!result_exists(result)) continue;
     const Slot slot = find_slot(result.task);
     if (slot != kNoSlot) remove_replica(slot, result.output, worker.slot);

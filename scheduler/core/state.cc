@@ -55,6 +55,7 @@ struct ClientMessage {
     reply.request = m.request;
     core.send(session, std::move(reply));
   }
+  void operator()(msg::Command& m) const { core.on_command(session, m); }
   void operator()(msg::SubscribeProgress& m) const {
     session.progress_interval = std::chrono::milliseconds(m.interval_ms);
   }
@@ -87,6 +88,7 @@ void Core::settle(Time time, std::vector<Action>& out) {
   now_ = time;
   out_ = &out;
   steps_left_ = config_.expansion_steps;
+  if (!jobs_.empty()) advance_jobs();
   do {
     fail_missing_kernels();
     resolve_doubts();
@@ -134,6 +136,7 @@ void Core::on(FromClient& event) {
 }
 
 void Core::tick() {
+  watch_progress();
   if (config_.worker_timeout != Time{}) {
     for (std::size_t slot = 0; slot < workers_.size(); ++slot) {
       if (workers_[slot] && now_ - workers_[slot]->last_heard > config_.worker_timeout) {

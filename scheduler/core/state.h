@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "scheduler/core/actions.h"
@@ -30,6 +31,8 @@ struct SchedulerConfig {
   std::size_t log_size = 1u << 16;              // transitions kept for story()
   std::size_t root_margin = 256;                // roots that may be ready beyond twice the slots
   std::size_t expansion_steps = 1u << 16;  // steps of expansion in one settle(), so that other events get their turn
+  // Work is there and nothing has finished for this long: a Report says what is waited for. 0: never.
+  std::chrono::nanoseconds stall_report = std::chrono::seconds(30);
 };
 
 // Where a task stands. `released`: demanded, but nobody has looked at it yet (it has no record of its own).
@@ -85,6 +88,25 @@ struct WorkerInfo {
   std::uint32_t processing = 0;  // attempts bound to it
 };
 
+// A client's session; of tasks, those that its submissions asked for first.
+struct ClientInfo {
+  ClientId client{};
+  std::string name;
+  bool connected = true;  // false: lost, and not back yet
+  std::uint64_t active = 0, processing = 0;
+  std::uint64_t layers = 0;  // that it names
+  std::uint64_t wants = 0;   // results that it wants, finished or not
+};
+
+struct LayerInfo {
+  LayerId layer{};
+  LayerHash hash;
+  msg::LayerPtr description;  // input rules name LayerIds
+  std::uint32_t active = 0;   // tasks to be computed
+  std::uint32_t known = 0;    // tasks with a record
+  std::uint64_t clients = 0;  // that name it
+};
+
 struct TaskInfo {
   TaskState state = TaskState::kForgotten;
   TaskPhase phase = TaskPhase::kNone;
@@ -100,6 +122,13 @@ struct TaskInfo {
     std::vector<WorkerId> holders;
   };
   std::vector<Output> outputs;
+  std::optional<ErrorInfo> error;  // kErred
+};
+
+struct InputInfo {
+  ResultId result;
+  TaskState state = TaskState::kForgotten;  // of the task that makes it
+  bool available = false;
 };
 
 struct Core;
@@ -130,9 +159,31 @@ class SchedulerState {
   const Counters& counters() const;
   std::vector<WorkerInfo> workers() const;  // by id
   TaskInfo task(TaskId task) const;
+  TaskState state_of(TaskId task) const;
+  std::vector<InputInfo> inputs(TaskId task, std::size_t most) const;
   std::optional<LayerId> find_layer(const LayerHash& hash) const;
+  std::vector<ClientInfo> clients() const;                             // by id
+  std::vector<LayerInfo> layers() const;                               // by id
+  std::vector<TaskId> tasks() const;                                   // with a record, by id
+  std::vector<ResultId> held_by(WorkerId worker) const;                // by id
+  std::vector<std::pair<TaskId, AttemptId>> bound_to(WorkerId) const;  // in the order of binding
+  std::string key(TaskId task) const;                                  // "" when its layer is not known
+  Time time() const;                                                   // of the last event
+  // Since a task ended last, while there is something to do; else 0.
+  Time standstill() const;
+
+  // What a key's text names: "normal-3f2a91c0(0,7)", where the hash may be shortened or left out while that leaves one
+  // layer, or "12/7", layer and index as logs have them. Throws ValueError that says what is wrong with it and names
+  // the nearest key.
+  ResultId find_key(std::string_view text) const;
+  // A worker by name, address or number; a client by name or number. Throws ValueError naming the nearest.
+  WorkerId find_worker(std::string_view text) const;
+  ClientId find_client(std::string_view text) const;
+  // One sentence: why the task is not running, or where it stands.
+  std::string why(TaskId task) const;
   std::vector<Transition> story(TaskId task) const;  // oldest first, as far back as the log goes
   std::vector<Transition> log() const;
+  std::uint64_t transitions() const;  // since start, logged or not
   // No session, task, layer, result or queue is left (workers may be connected).
   bool empty() const;
   std::size_t task_record_bytes() const;  // memory in the tables of tasks: what grows with the number of known tasks

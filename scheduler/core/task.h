@@ -134,6 +134,11 @@ class TaskTable {
     }
   }
 
+  template <typename Visit>
+  void for_each(Visit&& visit) const {
+    const_cast<TaskTable*>(this)->for_each([&visit](Slot slot, const Task& task) { visit(slot, task); });
+  }
+
  private:
   static constexpr std::uint32_t kPage = 256;
   struct Page {

@@ -91,6 +91,7 @@ void Core::set_state(Task& task, TaskState to) {
   if (auto* counter = counter_of(counters_, from)) --*counter;
   if (auto* counter = counter_of(counters_, to)) ++*counter;
   task.state = to;
+  ++transitions_;
   if (config_.log_size == 0) return;
   const WorkerId worker = task.worker == kNoSlot ? WorkerId{} : workers_[task.worker]->id;
   const Transition entry{now_, task.id, from, to, worker, worker == WorkerId{} ? AttemptId{} : task.attempt};

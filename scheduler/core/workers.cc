@@ -67,7 +67,7 @@ void Core::on(WorkerJoined& event) {
 
 void Core::on_grant(Worker& worker, const msg::GrantSlots& message) {
   if (message.slots_granted <= worker.granted) return;
-  slots_ += message.slots_granted - worker.granted;
+  if (worker.retiring == 0) slots_ += message.slots_granted - worker.granted;
   worker.granted = message.slots_granted;
   credit_changed(worker);
 }
@@ -194,6 +194,7 @@ void Core::lose_worker(WorkerSlot gone, LossReason reason, const std::string& de
   for (const auto& other : workers_) {
     if (other) other->introduced.erase(worker.id);
   }
+  if (!moves_.empty()) forget_moves_to(worker.id);
   layers_.for_each([&](LayerRecord& layer) {
     if (layer.defined.size() > gone / 64) layer.defined[gone / 64] &= ~(std::uint64_t{1} << (gone % 64));
   });

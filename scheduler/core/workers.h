@@ -34,7 +34,10 @@ struct Worker {
   std::unordered_set<WorkerId> introduced;  // peers whose address it was sent
   std::vector<ResultId> to_free;            // sent at the end of settle()
 
-  std::uint64_t credit() const { return granted - spent; }
+  std::uint64_t retiring = 0;  // the job that sends it away; it gets nothing new meanwhile
+  std::uint64_t incoming = 0;  // bytes of copies that it was asked to fetch
+
+  std::uint64_t credit() const { return retiring != 0 ? 0 : granted - spent; }
 };
 
 // Workers with the same set of kernels. Nearly always there is one group.

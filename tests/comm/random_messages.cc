@@ -42,6 +42,8 @@ class Filler {
   }
   void fill(std::byte& value) { value = static_cast<std::byte>(random_()); }
   void fill(ErrorCode& value) { value = static_cast<ErrorCode>(below(21)); }
+  void fill(msg::QueryKind& value) { value = static_cast<msg::QueryKind>(below(6)); }
+  void fill(msg::CommandKind& value) { value = static_cast<msg::CommandKind>(below(5)); }
   void fill(DType& value) { value = static_cast<DType>(below(kDTypeCount)); }
   void fill(std::string& value) {
     value.resize(below(3) == 0 ? 0 : below(40));

@@ -138,6 +138,11 @@ class GraphRunner::Session : public detail::ClientImpl {
   bool closed() const override { return false; }
   std::string scheduler_address() const override { return "test://graph-runner"; }
   ClusterStatus status(std::chrono::nanoseconds) override { return {}; }
+  std::string ask(msg::QueryKind, const std::string&, std::chrono::nanoseconds) override { return "{}"; }
+  std::string command(msg::CommandKind, const std::string&, std::uint64_t,
+                      std::optional<std::chrono::nanoseconds>) override {
+    return "{}";
+  }
   void on_progress(std::function<void(const ProgressReport&)>) override {}
   BufferAllocator allocator() override { return &Buffer::allocate; }
 

@@ -127,6 +127,11 @@ void WorkerState::check_invariants() const {
     require(layer.tasks == of_layer[id], "layers count their tasks");
     require(!layer.forgotten || layer.tasks > 0, "a forgotten layer goes with its last task");
   }
+  for (const auto& [result, piece] : acquiring_) {
+    const std::vector<PieceId> pieces = fetches_.pieces_of(kAcquisition);
+    require(std::count(pieces.begin(), pieces.end(), piece) == 1, "a replica that is wanted is asked for");
+  }
+  require(fetches_.pieces_of(kAcquisition).size() == acquiring_.size(), "nothing is asked for without a wish");
   for (const auto& [result, chunk] : results_) ledger.hold(chunk.buffer());
   require(ledger.bytes() == ledger_.bytes() && ledger.buffers() == ledger_.buffers(), "bytes are counted per buffer");
   // Progress: nothing that could go on stands still.

@@ -57,7 +57,7 @@ struct Tick {};  // only the time has changed
 
 using Event = std::variant<Tick, msg::Assign, KernelFinished, msg::FreeResults, msg::Retract, msg::DefineLayer,
                            msg::ForgetLayer, msg::WorkerAddress, msg::WorkerRegistered, msg::FetchReply, FetchFailed,
-                           KernelFailed, KernelNeeds, Recalled>;
+                           KernelFailed, KernelNeeds, Recalled, msg::AcquireReplicas>;
 
 // ---- actions
 // ------------------------------------------------------------------------------------------------------------------------------

@@ -160,7 +160,8 @@ void Fetches::settle_item(PieceId id, msg::FetchReply::Item item, Outcome& outco
         fits = piece.key.box[d].whole() || piece.key.box[d].count == item.chunk.shape()[d];
       if (!fits) {
         outcome.refused.push_back(
-            {"a peer answered with a piece of shape " + to_string(item.chunk.shape()) + " that was not asked for",
+            {piece.key.result,
+             "a peer answered with a piece of shape " + to_string(item.chunk.shape()) + " that was not asked for",
              std::move(piece.users)});
         erase(id);
         return;
@@ -168,7 +169,7 @@ void Fetches::settle_item(PieceId id, msg::FetchReply::Item item, Outcome& outco
       reserved_bytes_ -= piece.bytes;
       piece.stage = Stage::kArrived;
       piece.chunk = std::move(item.chunk);
-      outcome.arrived.push_back({piece.chunk, piece.users});
+      outcome.arrived.push_back({piece.key.result, piece.chunk, piece.users});
       return;
     }
     case msg::FetchStatus::kMissing:
@@ -180,7 +181,7 @@ void Fetches::settle_item(PieceId id, msg::FetchReply::Item item, Outcome& outco
       enqueue(id, piece, true);
       return;
     case msg::FetchStatus::kBadBox:
-      outcome.refused.push_back({"an input's box reaches outside its chunk", std::move(piece.users)});
+      outcome.refused.push_back({piece.key.result, "an input's box reaches outside its chunk", std::move(piece.users)});
       erase(id);
       return;
   }

@@ -39,6 +39,7 @@ class Fetches {
   };
   // What a reply (or its absence) did.
   struct Arrived {
+    ResultId result;
     Chunk chunk;
     std::vector<User> users;
   };
@@ -47,6 +48,7 @@ class Fetches {
     std::vector<User> users;
   };
   struct Refused {  // the box does not fit the result, or what came does not fit the box
+    ResultId result;
     std::string message;
     std::vector<User> users;
   };

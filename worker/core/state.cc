@@ -171,12 +171,19 @@ void WorkerState::apply(msg::Retract& event) {
 }
 
 void WorkerState::apply(msg::FreeResults& event) {
+  msg::ReplicasDropped given_up;
   for (const ResultId& result : event.results) {
+    if (const auto piece = acquiring_.find(result); piece != acquiring_.end()) {
+      fetches_.release(piece->second, kAcquisition);
+      acquiring_.erase(piece);
+      given_up.results.push_back(result);
+    }
     const auto found = results_.find(result);
     if (found == results_.end()) continue;
     ledger_.drop(found->second.buffer());
     results_.erase(found);
   }
+  if (!given_up.results.empty()) actions_->emplace_back(SendToScheduler{std::move(given_up)});
 }
 
 // ---- what the executor says

@@ -61,6 +61,7 @@ class WorkerState {
   std::uint64_t reserved_bytes() const { return granted_bytes_ + fetches_.reserved_bytes(); }
   std::size_t attempts() const { return tasks_.size(); }
   std::size_t results() const { return results_.size(); }
+  std::size_t acquiring() const { return acquiring_.size(); }
   const SlotCredit& credit() const { return credit_; }
   // Throws std::logic_error that says what does not hold. Tests call it after every event.
   void check_invariants() const;
@@ -111,6 +112,7 @@ class WorkerState {
   void apply(KernelNeeds& event);
   void apply(Recalled& event);
   void apply(Tick& event);
+  void apply(msg::AcquireReplicas& event);
 
   // Lists the task's inputs and fills those that are here. Throws ValueError or IndexError when the description makes
   // no sense.
@@ -121,6 +123,10 @@ class WorkerState {
   std::uint64_t estimate(const ResultId& result, const Box& box) const;
   std::uint64_t declared_need(const Task& task) const;
   void settle_fetches(Fetches::Outcome outcome);
+  // Replicas that the scheduler asked for: fetched as inputs are, by an attempt that does not exist, then kept.
+  static constexpr AttemptId kAcquisition{};
+  bool start_acquiring(const ResultId& result, std::vector<WorkerId> holders);  // false: it can't be had now
+  void settle_acquisitions(const Fetches::Outcome& outcome);
 
   void settle();
   void admit_fetches();
@@ -154,6 +160,7 @@ class WorkerState {
   Fetches fetches_;
   std::unordered_map<LayerId, LayerInfo> layers_;
   std::unordered_map<ResultId, Chunk> results_;
+  std::unordered_map<ResultId, PieceId> acquiring_;
   TaskMap tasks_;
   std::set<Order> waiting_;
   std::set<Order> ready_;

@@ -157,6 +157,7 @@ void WorkerState::apply(msg::FetchReply& event) { settle_fetches(fetches_.replie
 void WorkerState::apply(FetchFailed& event) { settle_fetches(fetches_.failed(event.request, now_)); }
 
 void WorkerState::settle_fetches(Fetches::Outcome outcome) {
+  if (!acquiring_.empty()) settle_acquisitions(outcome);
   for (const Fetches::Arrived& arrived : outcome.arrived) {
     for (const Fetches::User& user : arrived.users) {
       const auto found = tasks_.find(user.attempt);

@@ -1,0 +1,164 @@
+// Answers as text for people.
+#include <fmt/core.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "cli/commands.h"
+#include "src/config.h"
+
+namespace tegula::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string bytes(const Json& value) { return format_bytes(value.get<std::uint64_t>()); }
+
+std::string duration(double seconds) {
+  if (seconds < 120) return fmt::format("{:.1f} s", seconds);
+  const auto whole = static_cast<std::uint64_t>(seconds);
+  if (whole < 7200) return fmt::format("{} min {} s", whole / 60, whole % 60);
+  return fmt::format("{} h {} min", whole / 3600, whole / 60 % 60);
+}
+
+std::string word(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
+  return value.dump();
+}
+
+// Rows under a heading, columns as wide as what is in them; numbers to the right.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> heading) { rows_.push_back(std::move(heading)); }
+  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  std::string text() const {
+    std::vector<std::size_t> width(rows_.front().size());
+    for (const auto& row : rows_) {
+      for (std::size_t c = 0; c < row.size(); ++c) width[c] = std::max(width[c], row[c].size());
+    }
+    std::string text;
+    for (const auto& row : rows_) {
+      std::string line = "  ";
+      for (std::size_t c = 0; c < row.size(); ++c) {
+        const bool number = rows_.size() > 1 && !rows_[1][c].empty() && rows_[1][c][0] >= '0' && rows_[1][c][0] <= '9';
+        line += number ? fmt::format("{:>{}}  ", row[c], width[c]) : fmt::format("{:<{}}  ", row[c], width[c]);
+      }
+      text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+    }
+    return text;
+  }
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+std::string without_newline(std::string text) {
+  while (text.ends_with('\n')) text.pop_back();
+  return text;
+}
+
+}  // namespace
+
+std::string status_text(const std::string& answer) {
+  const Json json = Json::parse(answer);
+  const Json& scheduler = json.at("scheduler");
+  std::string text;
+  if (const std::string address = word(scheduler.at("address")); !address.empty()) {
+    text += fmt::format("scheduler {}, version {}, up {}\n", address, word(scheduler.at("version")),
+                        duration(scheduler.at("uptime_s").get<double>()));
+  }
+  std::string tasks;
+  for (const auto& [state, count] : json.at("tasks").items()) {
+    tasks += fmt::format("{}{} {}", tasks.empty() ? "" : ", ", word(count), state);
+  }
+  text += fmt::format("tasks: {}; {} layers\n", tasks, word(json.at("layers")));
+  if (const double idle = scheduler.at("standstill_s").get<double>(); idle > 1) {
+    text += fmt::format("nothing has finished for {}\n", duration(idle));
+  }
+  text += fmt::format("{} workers\n", json.at("workers").size());
+  Table workers(
+      {"", "name", "address", "threads", "bound", "running", "done", "results", "resident", "limit", "heard"});
+  for (const Json& worker : json.at("workers")) {
+    workers.add({word(worker.at("id")), word(worker.at("name")), word(worker.at("address")), word(worker.at("threads")),
+                 word(worker.at("processing")), word(worker.at("executing")), word(worker.at("tasks_done")),
+                 bytes(worker.at("managed_bytes")), bytes(worker.at("rss_bytes")),
+                 worker.at("memory_limit") == 0 ? "none" : bytes(worker.at("memory_limit")),
+                 duration(worker.at("last_heard_s").get<double>())});
+  }
+  if (!json.at("workers").empty()) text += workers.text();
+  text += fmt::format("{} clients\n", json.at("clients").size());
+  Table clients({"", "name", "connected", "to do", "bound", "layers", "wants"});
+  for (const Json& client : json.at("clients")) {
+    clients.add({word(client.at("id")), word(client.at("name")), word(client.at("connected")),
+                 word(client.at("active")), word(client.at("processing")), word(client.at("layers")),
+                 word(client.at("wants"))});
+  }
+  if (!json.at("clients").empty()) text += clients.text();
+  return without_newline(text);
+}
+
+std::string why_text(const std::string& answer) { return word(Json::parse(answer).at("why")); }
+
+std::string story_text(const std::string& answer) {
+  const Json json = Json::parse(answer);
+  const double now = json.at("now_s").get<double>();
+  std::string text = fmt::format("{} is {}\n", word(json.at("key")), word(json.at("state")));
+  for (const Json& entry : json.at("story")) {
+    text += fmt::format("  {:10.3f} s  {} -> {}", entry.at("time_s").get<double>() - now, word(entry.at("from")),
+                        word(entry.at("to")));
+    if (entry.contains("worker")) {
+      text += fmt::format("  (worker {}, attempt {})", word(entry.at("worker")), word(entry.at("attempt")));
+    }
+    text += "\n";
+  }
+  if (json.at("story").empty()) text += "  the log has nothing about it\n";
+  return without_newline(text);
+}
+
+std::string task_text(const std::string& answer) {
+  const Json json = Json::parse(answer);
+  std::string text = fmt::format("{}\nkernel {}, priority {}\n", word(json.at("why")), word(json.at("kernel")),
+                                 word(json.at("priority")));
+  std::size_t number = 0;
+  for (const Json& output : json.at("outputs")) {
+    std::string holders;
+    for (const Json& holder : output.at("who_has")) holders += (holders.empty() ? "" : ", ") + word(holder);
+    text +=
+        fmt::format("output {}: {}, {} wants, {} readers\n", number++,
+                    holders.empty() ? "held by nobody" : fmt::format("{} on {}", bytes(output.at("nbytes")), holders),
+                    word(output.at("wants")), word(output.at("readers")));
+  }
+  if (!json.at("inputs").empty()) {
+    text += "reads\n";
+    Table inputs({"key", "state", "here"});
+    for (const Json& input : json.at("inputs")) {
+      inputs.add({word(input.at("key")), word(input.at("state")), word(input.at("available"))});
+    }
+    text += inputs.text();
+  }
+  return without_newline(text);
+}
+
+std::string worker_text(const std::string& answer) {
+  const Json json = Json::parse(answer);
+  std::string text =
+      fmt::format("worker {} ({}) at {}: {} threads, {} bound (about {} of work), {} executing, {} results of {}\n",
+                  word(json.at("name")), word(json.at("id")), word(json.at("address")), word(json.at("threads")),
+                  word(json.at("processing")), duration(json.at("occupancy_s").get<double>()),
+                  word(json.at("executing")), word(json.at("results")), bytes(json.at("result_bytes")));
+  for (const Json& bound : json.at("bound")) {
+    text += fmt::format("  bound  {}  attempt {}\n", word(bound.at("key")), word(bound.at("attempt")));
+  }
+  for (const Json& result : json.at("has_what")) {
+    text += fmt::format("  holds  {}  {}\n", word(result.at("key")), bytes(result.at("nbytes")));
+  }
+  if (json.at("has_what").size() < json.at("results").get<std::size_t>()) {
+    text += fmt::format("  and {} more\n", json.at("results").get<std::size_t>() - json.at("has_what").size());
+  }
+  return without_newline(text);
+}
+
+}  // namespace tegula::cli

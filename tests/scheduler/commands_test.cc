@@ -1,0 +1,301 @@
+// What operators order: cancelling, retiring workers without losing a key, copies, balance.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "tests/scheduler/fakes.h"
+
+namespace tegula::scheduler {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
+
+constexpr TaskId task_of(std::uint32_t layer, std::uint32_t index) {
+  return make_task_id(static_cast<LayerId>(layer), index);
+}
+
+class Commands : public ::testing::Test {
+ protected:
+  void SetUp() override { operators = cluster.client(); }
+
+  void order(msg::CommandKind kind, const std::string& subject, std::uint64_t count = 0) {
+    cluster.from_client(operators, msg::Command{++request, kind, subject, count});
+  }
+  // The one answer that came; "" when there is none yet.
+  std::string answer() {
+    const auto replies = cluster.take<msg::QueryReply>(operators);
+    EXPECT_LE(replies.size(), 1u);
+    if (replies.empty()) return "";
+    EXPECT_EQ(replies[0].request, request);
+    return replies[0].failed ? "failed: " + replies[0].error.message : replies[0].text;
+  }
+  std::string key(std::uint32_t layer, std::uint32_t index) { return cluster.state.key(task_of(layer, index)); }
+  void beat(WorkerId worker, std::uint64_t managed) {
+    msg::WorkerHeartbeat beat;
+    beat.managed_bytes = managed;
+    beat.sent = ~std::uint64_t{0};  // not to be compared
+    cluster.from_worker(worker, beat);
+  }
+  // A layer of independent tasks whose results of `nbytes` are all on `w`.
+  ConnectionId results_on(WorkerId w, std::int64_t count, std::uint64_t nbytes) {
+    const ConnectionId c = cluster.client();
+    cluster.submit(c, {layer_on({count})}, {{0, 0, 0, static_cast<std::uint32_t>(count)}});
+    for (auto assigns = cluster.take<msg::Assign>(w); !assigns.empty(); assigns = cluster.take<msg::Assign>(w)) {
+      for (const msg::Assign& assign : assigns) cluster.finish(w, assign, {nbytes});
+    }
+    cluster.take<msg::ResultReady>(c);
+    return c;
+  }
+  // The results that `w` was asked to fetch; each is there at once.
+  std::vector<ResultId> acquired(WorkerId w, bool can = true) {
+    std::vector<ResultId> results;
+    for (const auto& message : cluster.take<msg::AcquireReplicas>(w)) {
+      for (const auto& item : message.results) results.push_back(item.result);
+    }
+    if (can && !results.empty()) cluster.from_worker(w, msg::ReplicasAdded{results});
+    if (!can && !results.empty()) cluster.from_worker(w, msg::ReplicasDropped{results});
+    return results;
+  }
+  std::vector<WorkerId> holders(TaskId task) { return cluster.state.task(task).outputs.at(0).holders; }
+
+  FakeCluster cluster;
+  ConnectionId operators{};
+  std::uint64_t request = 0;
+};
+
+TEST_F(Commands, ACancelledTaskEndsForAllWhoWantItAndWhatNeedsIt) {
+  //  a(0..1) --> b     c1 wants a and b, c2 wants b
+  const WorkerId w = cluster.worker(/*slots=*/1);
+  const Layer a = layer_on({2}, "a");
+  const std::vector<Layer> both{a, reads(layer_on({}, "b"), 0, a, {AllBlocks{}})};
+  const ConnectionId c1 = cluster.client(), c2 = cluster.client();
+  cluster.submit(c1, both, {{0, 0, 0, 2}, {1, 0, 0, 1}});
+  cluster.submit(c2, both, {{1, 0, 0, 1}});
+  const msg::Assign assign = cluster.assigned(w);
+  ASSERT_EQ(assign.task, task_of(1, 0));
+  order(msg::CommandKind::kCancelTask, key(1, 0));
+  EXPECT_THAT(answer(), HasSubstr("cancelled " + key(1, 0) + ", which was wanted 1 times"));
+  const auto first = cluster.take<msg::ResultErred>(c1), second = cluster.take<msg::ResultErred>(c2);
+  ASSERT_THAT(first, SizeIs(2));
+  ASSERT_THAT(second, SizeIs(1));
+  for (const auto& erred : {first[0], first[1], second[0]}) {
+    EXPECT_EQ(erred.error.code, ErrorCode::kCancelled);
+    EXPECT_EQ(erred.error.message, "cancelled by the operator");
+    EXPECT_EQ(erred.error.key, key(1, 0));
+  }
+  EXPECT_THAT(cluster.take<msg::Retract>(w), SizeIs(1));
+  EXPECT_EQ(cluster.state_of(task_of(2, 0)), TaskState::kErred);
+  cluster.give_back(w, assign);
+  EXPECT_EQ(cluster.assigned(w).task, task_of(1, 1)) << "the other one is wanted all the same";
+}
+
+TEST_F(Commands, AResultThatComesAfterTheCancellationIsFreed) {
+  const WorkerId w = cluster.worker();
+  const ConnectionId c = cluster.client();
+  cluster.submit(c, {layer_on({})}, {{0, 0, 0, 1}});
+  const msg::Assign assign = cluster.assigned(w);
+  order(msg::CommandKind::kCancelTask, key(1, 0));
+  answer();
+  cluster.finish(w, assign);
+  EXPECT_THAT(cluster.take<msg::FreeResults>(w), SizeIs(1));
+  EXPECT_THAT(cluster.take<msg::ResultReady>(c), IsEmpty());
+  cluster.from_client(c, msg::CloseClient{});
+  cluster.from_client(operators, msg::CloseClient{});
+  EXPECT_TRUE(cluster.state.empty());
+}
+
+TEST_F(Commands, WhatIsFinishedCannotBeCancelled) {
+  const WorkerId w = cluster.worker();
+  const ConnectionId c = cluster.client();
+  cluster.submit(c, {layer_on({})}, {{0, 0, 0, 1}});
+  cluster.finish(w, cluster.assigned(w));
+  order(msg::CommandKind::kCancelTask, key(1, 0));
+  EXPECT_THAT(answer(), AllOf(HasSubstr("failed: there is nothing to cancel"), HasSubstr("in memory on w1")));
+  order(msg::CommandKind::kCancelTask, "y(0)");
+  EXPECT_THAT(answer(), HasSubstr("failed: no layer 'y' is known"));
+}
+
+TEST_F(Commands, AClientsUnfinishedWorkIsCancelledAndTheClientStays) {
+  const WorkerId w = cluster.worker(/*slots=*/1);
+  const ConnectionId c = cluster.client();
+  cluster.submit(c, {layer_on({3})}, {{0, 0, 0, 3}});
+  cluster.finish(w, cluster.assigned(w));
+  const msg::Assign running = cluster.assigned(w);
+  order(msg::CommandKind::kCancelClient, "client");
+  EXPECT_THAT(answer(), HasSubstr("is the name of the clients 1, 2: give a number"));
+  order(msg::CommandKind::kCancelClient, "2");
+  EXPECT_THAT(answer(), HasSubstr("cancelled all that client 'client' waits for: 2 of its 2 unfinished tasks"));
+  const auto erred = cluster.take<msg::ResultErred>(c);
+  ASSERT_THAT(erred, SizeIs(2));
+  EXPECT_EQ(erred[0].error.message, "cancelled by the operator");
+  EXPECT_EQ(cluster.state_of(task_of(1, 0)), TaskState::kMemory);
+  cluster.give_back(w, running);
+  cluster.submit(c, {layer_on({}, "y")}, {{1, 0, 0, 1}});
+  EXPECT_THAT(cluster.take<msg::Assign>(w), SizeIs(1)) << "it may go on";
+  order(msg::CommandKind::kCancelClient, "clinet");
+  EXPECT_THAT(answer(), HasSubstr("failed: there is no client 'clinet'; did you mean 'client'?"));
+}
+
+TEST_F(Commands, ARetiringWorkersResultsGoToOthersBeforeItLeaves) {
+  const WorkerId w1 = cluster.worker(/*slots=*/4);
+  const ConnectionId c = results_on(w1, 5, 100);
+  const WorkerId w2 = cluster.worker(/*slots=*/4), w3 = cluster.worker(/*slots=*/4);
+  order(msg::CommandKind::kRetire, "w1");
+  EXPECT_EQ(answer(), "") << "not before it is done";
+  std::vector<ResultId> moved = acquired(w2);
+  EXPECT_FALSE(cluster.closed_workers.contains(w1)) << "w3 has not answered";
+  const std::vector<ResultId> others = acquired(w3);
+  moved.insert(moved.end(), others.begin(), others.end());
+  EXPECT_EQ(std::set<ResultId>(moved.begin(), moved.end()).size(), 5u);
+  EXPECT_FALSE(others.empty()) << "shared between them";
+  EXPECT_THAT(answer(), HasSubstr("worker w1 has left; 5 results (500 B) went to others before"));
+  EXPECT_THAT(cluster.take<msg::Shutdown>(w1), SizeIs(1));
+  EXPECT_TRUE(cluster.closed_workers.contains(w1));
+  for (std::uint32_t i = 0; i < 5; ++i) EXPECT_THAT(holders(task_of(1, i)), SizeIs(1));
+  EXPECT_THAT(cluster.take<msg::ResultLost>(c), IsEmpty());
+  EXPECT_EQ(cluster.state.counters().tasks_recomputed, 0u);
+  EXPECT_GE(cluster.take<msg::ResultReady>(c).size(), 5u) << "clients hear of the new holders";
+}
+
+TEST_F(Commands, ARetiringWorkerGetsNothingNewAndFinishesWhatItHas) {
+  const WorkerId w1 = cluster.worker(/*slots=*/1);
+  const ConnectionId c = cluster.client();
+  const Layer a = layer_on({4}, "a");
+  cluster.submit(c, {a, reads(layer_on({4}, "b"), 0, a, {SameBlock{0}})}, {{1, 0, 0, 4}});
+  const msg::Assign running = cluster.assigned(w1);
+  order(msg::CommandKind::kRetire, "inproc://w1");
+  const WorkerId w2 = cluster.worker(/*slots=*/1);
+  EXPECT_THAT(cluster.take<msg::Assign>(w2), IsEmpty()) << "taken by the helper when it joined";
+  cluster.finish(w1, running, {64});
+  EXPECT_THAT(cluster.take<msg::Assign>(w1), IsEmpty());
+  EXPECT_THAT(acquired(w2), ElementsAre(ResultId{task_of(1, 0), 0})) << "what it made goes too";
+  EXPECT_THAT(answer(), HasSubstr("worker w1 has left; 1 result (64 B)"));
+  EXPECT_THAT(holders(task_of(1, 0)), ElementsAre(w2));
+}
+
+TEST_F(Commands, AWorkerThatCannotGetACopyIsPassedOver) {
+  const WorkerId w1 = cluster.worker(/*slots=*/4);
+  results_on(w1, 1, 100);
+  const WorkerId w2 = cluster.worker(), w3 = cluster.worker();
+  beat(w3, 1000);
+  order(msg::CommandKind::kRetire, "1");
+  EXPECT_THAT(acquired(w3), IsEmpty()) << "the emptier one is asked first";
+  EXPECT_THAT(acquired(w2, /*can=*/false), SizeIs(1));
+  EXPECT_THAT(acquired(w3), SizeIs(1));
+  EXPECT_THAT(answer(), HasSubstr("has left"));
+  EXPECT_THAT(holders(task_of(1, 0)), ElementsAre(w3));
+}
+
+TEST_F(Commands, AWorkerWhoseResultsNobodyTakesStays) {
+  const WorkerId w1 = cluster.worker(/*slots=*/2);
+  results_on(w1, 2, 100);
+  order(msg::CommandKind::kRetire, "w1");
+  EXPECT_THAT(answer(), AllOf(HasSubstr("failed: worker w1 stays: no worker but it takes x-"), HasSubstr("(100 B)")));
+  const WorkerId w2 = cluster.worker();
+  order(msg::CommandKind::kRetire, "w1");
+  order(msg::CommandKind::kRetire, "w1");
+  EXPECT_THAT(cluster.take<msg::QueryReply>(operators), SizeIs(1)) << "refused: it is retiring already";
+  acquired(w2, /*can=*/false);
+  --request;
+  EXPECT_THAT(answer(), HasSubstr("w1 stays"));
+  cluster.handle(WorkerLost{w2});
+  const ConnectionId c = cluster.client();
+  cluster.submit(c, {layer_on({}, "more")}, {{0, 0, 0, 1}});
+  EXPECT_THAT(cluster.take<msg::Assign>(w1), SizeIs(1)) << "and works on";
+}
+
+TEST_F(Commands, AReceiverThatDiesIsReplaced) {
+  const WorkerId w1 = cluster.worker(/*slots=*/4);
+  results_on(w1, 3, 100);
+  const WorkerId w2 = cluster.worker();
+  order(msg::CommandKind::kRetire, "w1");
+  const WorkerId w3 = cluster.worker();
+  cluster.handle(WorkerLost{w2});
+  EXPECT_THAT(acquired(w3), SizeIs(3));
+  EXPECT_THAT(answer(), HasSubstr("has left; 3 results"));
+}
+
+TEST_F(Commands, AWorkerThatDiesWhileRetiringIsToldAndNothingHangs) {
+  const WorkerId w1 = cluster.worker(/*slots=*/4);
+  const ConnectionId c = results_on(w1, 3, 100);
+  const WorkerId w2 = cluster.worker(/*slots=*/4);
+  order(msg::CommandKind::kRetire, "w1");
+  cluster.handle(WorkerLost{w1});
+  acquired(w2, /*can=*/false);
+  EXPECT_THAT(answer(), HasSubstr("failed: worker w1 was lost before its results were elsewhere"));
+  EXPECT_THAT(cluster.take<msg::ResultLost>(c), SizeIs(3));
+  EXPECT_THAT(cluster.take<msg::Assign>(w2), SizeIs(3)) << "computed again";
+}
+
+TEST_F(Commands, WhatIsReleasedMeanwhileNeedNotBeMoved) {
+  const WorkerId w1 = cluster.worker(/*slots=*/4);
+  const ConnectionId c = results_on(w1, 3, 100);
+  const WorkerId w2 = cluster.worker();
+  order(msg::CommandKind::kRetire, "w1");
+  cluster.release(c, {{0, 0, 0, 3}});
+  EXPECT_THAT(acquired(w2), SizeIs(3)) << "they were under way";
+  EXPECT_THAT(cluster.take<msg::FreeResults>(w2), SizeIs(1));
+  EXPECT_THAT(answer(), HasSubstr("has left; 0 results"));
+}
+
+TEST_F(Commands, AResultIsReplicatedToAsManyWorkersAsAsked) {
+  const WorkerId w1 = cluster.worker(/*slots=*/4);
+  results_on(w1, 1, 100);
+  const WorkerId w2 = cluster.worker(), w3 = cluster.worker();
+  order(msg::CommandKind::kReplicate, "x(0)", 4);
+  EXPECT_THAT(answer(), HasSubstr("on 4 of 3 workers"));
+  order(msg::CommandKind::kReplicate, "x(0)", 3);
+  acquired(w2);
+  EXPECT_EQ(answer(), "");
+  acquired(w3);
+  EXPECT_THAT(answer(), HasSubstr("made 2 copies"));
+  EXPECT_THAT(holders(task_of(1, 0)), UnorderedElementsAre(w1, w2, w3));
+  order(msg::CommandKind::kReplicate, "x(0)", 2);
+  EXPECT_THAT(answer(), HasSubstr("made 0 copies"));
+  cluster.handle(WorkerLost{w1});
+  EXPECT_EQ(cluster.state.counters().tasks_recomputed, 0u);
+}
+
+TEST_F(Commands, WhatIsNotThereCannotBeReplicated) {
+  const ConnectionId c = cluster.client();
+  cluster.submit(c, {layer_on({})}, {{0, 0, 0, 1}});
+  order(msg::CommandKind::kReplicate, "x()", 1);
+  EXPECT_THAT(answer(), AllOf(HasSubstr("failed: there is nothing to copy"), HasSubstr("no worker is connected")));
+}
+
+TEST_F(Commands, RebalancingMovesFromTheFullToTheEmpty) {
+  const WorkerId w1 = cluster.worker(/*slots=*/4);
+  const ConnectionId c = results_on(w1, 9, 100);
+  const WorkerId w2 = cluster.worker(), w3 = cluster.worker();
+  order(msg::CommandKind::kRebalance, "");
+  const std::size_t second = acquired(w2).size(), third = acquired(w3).size();
+  EXPECT_EQ(second, 3u);
+  EXPECT_EQ(third, 3u);
+  EXPECT_THAT(answer(), HasSubstr("moved 6 results (600 B)"));
+  std::size_t freed = 0;
+  for (const auto& message : cluster.take<msg::FreeResults>(w1)) freed += message.results.size();
+  EXPECT_EQ(freed, 6u);
+  for (std::uint32_t i = 0; i < 9; ++i) EXPECT_THAT(holders(task_of(1, i)), SizeIs(1));
+  EXPECT_THAT(cluster.take<msg::ResultLost>(c), IsEmpty());
+  order(msg::CommandKind::kRebalance, "");
+  EXPECT_THAT(answer(), HasSubstr("moved 0 results")) << "nothing is gained by more";
+}
+
+TEST_F(Commands, RebalancingLeavesWhatCannotBeMovedWhereItIs) {
+  const WorkerId w1 = cluster.worker(/*slots=*/4);
+  results_on(w1, 4, 100);
+  const WorkerId w2 = cluster.worker();
+  order(msg::CommandKind::kRebalance, "");
+  EXPECT_THAT(acquired(w2, /*can=*/false), SizeIs(2));
+  EXPECT_THAT(answer(), HasSubstr("moved 0 results"));
+  for (std::uint32_t i = 0; i < 4; ++i) EXPECT_THAT(holders(task_of(1, i)), ElementsAre(w1));
+}
+
+}  // namespace
+}  // namespace tegula::scheduler
