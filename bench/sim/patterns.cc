@@ -47,6 +47,19 @@ Pattern merge(const PatternOptions& options) {
   return graph.finish();
 }
 
+Pattern fan_out(const PatternOptions& options) {
+  GraphBuilder graph(options);
+  const LayerNumber root = graph.layer("root", {1});
+  if (options.tasks > 1) {
+    const LayerNumber readers = graph.layer("reader", {static_cast<std::int64_t>(options.tasks) - 1});
+    graph.reads(root, {ConstantBlock{0}});
+    graph.want(readers);
+  } else {
+    graph.want(root);
+  }
+  return graph.finish();
+}
+
 Pattern tree(const PatternOptions& options) {
   if (options.fan_in < 2)
     throw ValueError(fmt::format("a reduction needs a fan-in of 2 or more, not {}", options.fan_in));
@@ -186,6 +199,7 @@ const std::vector<PatternInfo>& patterns() {
   static const std::vector<PatternInfo> all{
       {"map", "N independent tasks", &map},
       {"merge", "N - 1 independent tasks and one that reads them all", &merge},
+      {"fan_out", "one task and N - 1 that read it", &fan_out},
       {"tree", "a reduction with a fixed fan-in", &tree},
       {"chain", "parallel chains, as many as --width", &chain},
       {"transpose", "x + x.T", &transpose},
