@@ -21,6 +21,7 @@ using namespace scheduler;
 constexpr ConnectionId kClient{1};
 constexpr std::size_t kLayersPerSubmit = 1024;
 constexpr Time kTick = std::chrono::milliseconds(100);
+constexpr std::uint64_t kMostAttempts = 50;  // of each task, on average
 constexpr Time kHeartbeat = std::chrono::seconds(1);
 
 // What is to happen, in order of time; what happens at one time, in the order in which it was said.
@@ -70,6 +71,7 @@ class Simulation : public SimWorker::Host {
     const Time patience = 1000 * scenario_.durations.mean() + std::chrono::hours(1);
     while (waiting_for_ != 0) {
       agenda_.next();
+      if (agenda_.count() >= next_look_) look_for_circles();
       if (agenda_.now() - last_finished_ > patience) {
         throw Error(ErrorCode::kInternal, fmt::format("the scheduler stands still with {} of {} results missing",
                                                       waiting_for_, pattern_.wanted()));
@@ -88,6 +90,19 @@ class Simulation : public SimWorker::Host {
   }
 
  private:
+  // Tasks that go to and fro for ever are no progress either.
+  void look_for_circles() {
+    next_look_ = agenda_.count() + 10000;
+    const Policy::Counts counts = policy_->counts();
+    if (counts.assignments < kMostAttempts * (pattern_.tasks + 100)) return;
+    throw Error(
+        ErrorCode::kInternal,
+        fmt::format("the scheduler goes round in circles: after {:.3f} s it has bound {} tasks {} times, got {} "
+                    "back, computed {} again, and {} of {} results are missing",
+                    seconds(agenda_.now() - submitted_), pattern_.tasks, counts.assignments, counts.returned,
+                    counts.recomputed, waiting_for_, pattern_.wanted()));
+  }
+
   // ---- the start ----
 
   void set_up() {
@@ -335,6 +350,7 @@ class Simulation : public SimWorker::Host {
   std::vector<std::vector<std::uint8_t>> ready_;  // by layer and index: the client has heard of it
   std::uint64_t sequence_ = 0;
   Time submitted_{}, last_finished_{};
+  std::uint64_t next_look_ = 0;
 
   VirtualRun run_;
   std::vector<std::uint64_t> memory_of_;  // by worker
