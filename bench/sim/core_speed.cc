@@ -203,8 +203,10 @@ class Run {
         inboxes_[static_cast<std::size_t>(to_worker->worker) - 1].push_back(std::move(to_worker->message));
       } else if (auto* to_client = std::get_if<SendToClient>(&action)) {
         to_client_.push_back(std::move(to_client->message));
-      } else {
-        throw Error(ErrorCode::kInternal, "the scheduler closes a connection");
+      } else if (const auto* close = std::get_if<CloseWorker>(&action)) {
+        throw Error(ErrorCode::kInternal, "the scheduler closes a worker: " + close->reason);
+      } else if (const auto* other = std::get_if<CloseClient>(&action)) {
+        throw Error(ErrorCode::kInternal, "the scheduler closes the client: " + other->reason);
       }
     }
     actions_.clear();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <string>
 #include <tuple>
 #include <unordered_map>
 #include <utility>
@@ -73,8 +74,9 @@ class Simulation : public SimWorker::Host {
       agenda_.next();
       if (agenda_.count() >= next_look_) look_for_circles();
       if (agenda_.now() - last_finished_ > patience) {
-        throw Error(ErrorCode::kInternal, fmt::format("the scheduler stands still with {} of {} results missing",
-                                                      waiting_for_, pattern_.wanted()));
+        throw Error(ErrorCode::kInternal,
+                    fmt::format("the scheduler stands still with {} of {} results missing{}{}", waiting_for_,
+                                pattern_.wanted(), said_.empty() ? "" : ": ", said_));
       }
     }
     run_.makespan = agenda_.now() - submitted_;
@@ -210,6 +212,8 @@ class Simulation : public SimWorker::Host {
         throw Error(ErrorCode::kInternal, "the scheduler closes a worker: " + close->reason);
       } else if (auto* other = std::get_if<CloseClient>(&action)) {
         throw Error(ErrorCode::kInternal, "the scheduler closes the client: " + other->reason);
+      } else if (auto* report = std::get_if<Report>(&action)) {
+        said_ = std::move(report->text);
       }
     }
     actions_.clear();
@@ -351,6 +355,7 @@ class Simulation : public SimWorker::Host {
   std::uint64_t sequence_ = 0;
   Time submitted_{}, last_finished_{};
   std::uint64_t next_look_ = 0;
+  std::string said_;  // the scheduler's last report to whoever looks after it
 
   VirtualRun run_;
   std::vector<std::uint64_t> memory_of_;  // by worker
