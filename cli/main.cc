@@ -59,13 +59,12 @@ void declare(CLI::App& app, Options& options) {
       sub->add_option(command.subject, options.subject)->required()->type_name("");
     }
     if (std::string(command.name) == "replicate") {
-      sub->add_option("--count,-n", options.count, "how many workers shall hold it (2)")
-          ->default_val(2)
+      sub->add_option("--count,-n", options.copies, "how many workers shall hold it (2)")
           ->check(CLI::PositiveNumber)
           ->type_name("");
     }
     if (std::string(command.name) == "dump") {
-      sub->add_option("--tasks", options.count, "the most tasks to write, unfinished ones first (100000)")
+      sub->add_option("--tasks", options.tasks, "the most tasks to write, unfinished ones first (100000)")
           ->type_name("");
     }
     if (std::string(command.name) == "replay") {

@@ -38,12 +38,15 @@ Client connect(const Options& options) {
   return Client(scheduler_address(options, Config::load(options.config_file)), client);
 }
 
-// Whole or not at all: what was there stays if writing fails.
+// Whole or not at all: what was there stays if writing fails. What is no regular file (a pipe, a device) is written to
+// as it is.
 void write_file(const std::string& path, const std::string& text) {
-  const std::string beside = path + ".part";
+  struct stat there {};
+  const bool direct = stat(path.c_str(), &there) == 0 && !S_ISREG(there.st_mode);
+  const std::string beside = direct ? path : path + ".part";
   const auto failed = [&](const char* what) {
     const int error = errno;
-    unlink(beside.c_str());
+    if (!direct) unlink(beside.c_str());
     throw FileError(fmt::format("cannot {} {}: {}", what, path, std::strerror(error)));
   };
   const int file = open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -60,11 +63,11 @@ void write_file(const std::string& path, const std::string& text) {
     at += static_cast<std::size_t>(count);
   }
   if (close(file) != 0) failed("write");
-  if (rename(beside.c_str(), path.c_str()) != 0) failed("write");
+  if (!direct && rename(beside.c_str(), path.c_str()) != 0) failed("write");
 }
 
 int dump(const Client& client, const Options& options) {
-  const std::string most = options.count == 0 ? "" : std::to_string(options.count);
+  const std::string most = options.tasks == 0 ? "" : std::to_string(options.tasks);
   const std::string text = client.impl()->ask(msg::QueryKind::kDump, most, kPatience);
   if (options.subject == "-") {
     fmt::print("{}\n", text);
@@ -89,7 +92,7 @@ int ask(const Options& options, msg::QueryKind kind, std::string (*text)(const s
 
 int order(const Options& options, msg::CommandKind kind) {
   const Client client = connect(options);
-  const std::string json = client.impl()->command(kind, options.subject, options.count, std::nullopt);
+  const std::string json = client.impl()->command(kind, options.subject, options.copies, std::nullopt);
   fmt::print("{}\n", options.json ? json : nlohmann::json::parse(json).at("done").get<std::string>());
   return 0;
 }

@@ -12,9 +12,10 @@ inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;
 
 struct Options {
-  std::string command;  // "status", "why", ...
-  std::string subject;  // a key, a worker, a client, a file
-  std::uint64_t count = 0;
+  std::string command;       // "status", "why", ...
+  std::string subject;       // a key, a worker, a client, a file
+  std::uint64_t copies = 2;  // replicate
+  std::uint64_t tasks = 0;   // dump; 0: as many as the scheduler would
   bool json = false;
 
   std::string scheduler;  // address or scheduler file; "": as the configuration has it

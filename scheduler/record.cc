@@ -151,7 +151,8 @@ EventRecorder::EventRecorder(const std::string& path, const SchedulerConfig& con
     : path_(path), limit_(limit) {
   const int created = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (created < 0) throw FileError(fmt::format("cannot write the record {}: {}", path, reason_of(errno)));
-  fchmod(created, 0600);  // it may have been there
+  struct stat there {};
+  if (fstat(created, &there) == 0 && S_ISREG(there.st_mode)) fchmod(created, 0600);  // it may have been there
   close(created);
   file_.open(path, std::ios::binary | std::ios::trunc);
   if (!file_) throw FileError(fmt::format("cannot write the record {}: {}", path, reason_of(errno)));
