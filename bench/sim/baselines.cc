@@ -303,12 +303,28 @@ void ListScheduler::send(std::uint32_t worker, msg::Message message) {
   out_->push_back(SendToWorker{id_of_worker(worker), std::move(message)});
 }
 
-// ---- the three ----
+// ---- the four ----
 
 void RandomPlacement::place(Time) {
   if (workers_.empty()) return;
   for (const Key& key : ready_) {
     enqueue(std::get<Task>(key), static_cast<std::uint32_t>(hash_of(scenario_.seed, ++draws_, 3) % workers_.size()));
+  }
+  ready_.clear();
+}
+
+// To a holder of an input, in turn otherwise, and in the order in which tasks became ready.
+void EagerAssignment::place(Time) {
+  if (workers_.empty()) return;
+  for (const Key& key : ready_) {
+    const Task task = std::get<Task>(key);
+    const std::vector<std::uint32_t> holders = holders_of_inputs(task);
+    const auto less = [&](std::uint32_t a, std::uint32_t b) { return workers_[a].placed < workers_[b].placed; };
+    std::uint32_t worker = static_cast<std::uint32_t>(arrivals_ % static_cast<std::int64_t>(workers_.size()));
+    if (!holders.empty()) worker = *std::min_element(holders.begin(), holders.end(), less);
+    nodes_[task].rank = ++arrivals_;
+    ++workers_[worker].placed;
+    enqueue(task, worker);
   }
   ready_.clear();
 }

@@ -45,6 +45,7 @@ class ListScheduler : public Policy {
     std::unordered_set<std::uint32_t> introduced;
     std::vector<bool> defined;  // by layer
     std::set<Key> queue;        // tasks that are to run here, for want of credit
+    std::uint64_t placed = 0;   // tasks that were ever to run here
     std::vector<Time> ends;     // when each thread will be done with what is placed here, as a clairvoyant knows
     std::uint64_t credit() const { return granted - spent; }
   };
@@ -115,6 +116,15 @@ class RandomPlacement : public ListScheduler {
  private:
   void place(Time now) override;
   std::uint64_t draws_ = 0;
+};
+
+class EagerAssignment : public ListScheduler {
+ public:
+  using ListScheduler::ListScheduler;
+
+ private:
+  void place(Time now) override;
+  std::int64_t arrivals_ = 0;
 };
 
 class GreedyList : public ListScheduler {

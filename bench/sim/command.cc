@@ -51,7 +51,7 @@ void declare(CLI::App& app, Options& options, Texts& texts) {
   app.add_flag("--virtual-only", texts.virtual_only, "no measurement of the core alone")
       ->excludes(core_only)
       ->group(simulation);
-  app.add_flag("--baselines", options.baselines, "also random placement, greedy list and clairvoyant scheduling")
+  app.add_flag("--baselines", options.baselines, "also greedy list, random, eager and clairvoyant scheduling")
       ->excludes(core_only)
       ->group(simulation);
   app.add_option("--duration", texts.duration, "of a task: 10ms, or lognormal:MEAN:DEVIATION")->group(simulation);

@@ -38,7 +38,7 @@ class Tegula : public Policy {
 }  // namespace
 
 const std::vector<std::string_view>& policy_names() {
-  static const std::vector<std::string_view> names{"tegula", "greedy", "random", "clairvoyant"};
+  static const std::vector<std::string_view> names{"tegula", "greedy", "random", "eager", "clairvoyant"};
   return names;
 }
 
@@ -46,6 +46,7 @@ std::unique_ptr<Policy> make_policy(std::string_view name, const Scenario& scena
   if (name == "tegula") return std::make_unique<Tegula>(scenario);
   if (name == "greedy") return std::make_unique<GreedyList>(scenario);
   if (name == "random") return std::make_unique<RandomPlacement>(scenario);
+  if (name == "eager") return std::make_unique<EagerAssignment>(scenario);
   if (name == "clairvoyant") return std::make_unique<ClairvoyantCriticalPath>(scenario);
   throw ValueError(fmt::format("there is no policy '{}'; there are {}", name, fmt::join(policy_names(), ", ")));
 }

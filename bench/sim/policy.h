@@ -25,7 +25,8 @@ class Policy {
   virtual Counts counts() const = 0;
 };
 
-// "tegula", or a baseline: "random" puts each ready task on any worker; "greedy" gives the first ready task, in the
+// "tegula", or a baseline: "random" puts each ready task on any worker; "eager" gives each ready task away at once, and
+// workers run what they have in the order in which it came; "greedy" gives the first ready task, in the
 // order in which the scheduler would expand it, to the worker that could start it first as far as a scheduler can know;
 // "clairvoyant" knows every duration, takes what has most work after it first, and puts it where it ends first.
 const std::vector<std::string_view>& policy_names();

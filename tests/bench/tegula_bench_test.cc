@@ -95,7 +95,7 @@ TEST(TegulaBench, TheSchedulerAlone) {
   EXPECT_GE(report.at("makespan").get<double>(), report.at("lower_bound").get<double>());
   const auto compared = figures({"scheduler", "--tasks", "100", "--virtual-only", "--baselines", "--repeat", "2"});
   EXPECT_FALSE(compared.contains("tasks_per_s"));
-  EXPECT_EQ(compared.at("baselines").size(), 3u);
+  EXPECT_EQ(compared.at("baselines").size(), 4u);
   const Ended text = bench({"scheduler", "--tasks", "100", "--repeat", "1"});
   EXPECT_EQ(text.status, 0) << text.output;
   EXPECT_THAT(text.output, HasSubstr("core alone"));

@@ -69,7 +69,7 @@ TEST_P(EveryPolicy, CountsWhatIsKept) {
   EXPECT_EQ(run.bytes_moved, 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Policies, EveryPolicy, ::testing::Values("tegula", "greedy", "random", "clairvoyant"),
+INSTANTIATE_TEST_SUITE_P(Policies, EveryPolicy, ::testing::Values("tegula", "greedy", "random", "eager", "clairvoyant"),
                          [](const auto& named) { return named.param; });
 
 TEST(VirtualTime, MergingMovesWhatOthersHold) {
@@ -106,6 +106,12 @@ TEST(VirtualTime, WorkersKeepTheirMemoryLimit) {
   Scenario scenario = cluster_of(4);
   scenario.memory_limit = 24 << 20;
   EXPECT_LE(simulate("tegula", pattern, scenario).peak_memory_worker, scenario.memory_limit);
+}
+
+TEST(VirtualTime, EagerAssignmentFillsMemoryWithWhatNobodyCanUseYet) {
+  const Pattern pattern = pattern_of("tree", 1000, 8);
+  const std::uint64_t late = simulate("tegula", pattern, cluster_of(4, 2)).peak_memory;
+  EXPECT_GT(simulate("eager", pattern, cluster_of(4, 2)).peak_memory, 5 * late);
 }
 
 TEST(VirtualTime, BaselinesSayThatTheyDoNotOutliveALoss) {
