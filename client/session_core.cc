@@ -81,7 +81,7 @@ void SessionCore::connected(std::uint64_t try_number, ConnectionPtr connection, 
   connection_->on_closed = [weak = weak_from_this()](const std::string& reason) {
     if (auto self = weak.lock()) self->disconnected(reason);
   };
-  connection_->send(msg::AttachClient{session_, secret_, options_.comm.name});
+  connection_->send(msg::AttachClient{session_, secret_, options_.comm.name, 1});
   deadline_timer_ = loop_->after(std::max<std::chrono::nanoseconds>(deadline_ - Clock::now(), kFirstRetry), [this] {
     lose({ErrorCode::kTimeout, options_.address + " does not answer as a scheduler", {}, {}, {}, {}});
   });
@@ -412,7 +412,7 @@ SessionCore::Submitted SessionCore::submit(const Numbering&, std::vector<msg::La
       }
     }
     self->submissions_.emplace(self->last_sequence_ + 1, std::move(submission));
-    self->send_change(msg::Submit{0, first, std::move(layers), std::move(wants)});
+    self->send_change(msg::Submit{0, first, std::move(layers), std::move(wants), {}});
   });
   return submitted;
 }

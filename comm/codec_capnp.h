@@ -92,6 +92,10 @@ std::vector<T> read_numbers(Reader from) {
 void write_results(capnp::List<wire::ResultId>::Builder to, const std::vector<ResultId>& from);
 std::vector<ResultId> read_results(capnp::List<wire::ResultId>::Reader from);
 
+std::uint64_t words_of(const std::vector<msg::Resource>& resources);
+void write_resources(capnp::List<wire::Resource>::Builder to, const std::vector<msg::Resource>& from);
+std::vector<msg::Resource> read_resources(capnp::List<wire::Resource>::Reader from);
+
 std::uint64_t words_of(const ErrorInfo& error);
 void write_error(wire::ErrorInfo::Builder to, const ErrorInfo& from);
 ErrorInfo read_error(wire::ErrorInfo::Reader from);
@@ -120,6 +124,7 @@ TEGULA_CODEC(RegisterWorker);
 TEGULA_CODEC(TaskFinished);
 TEGULA_CODEC(TaskFailed);
 TEGULA_CODEC(TaskReturned);
+TEGULA_CODEC(TaskRunning);
 TEGULA_CODEC(ReplicasAdded);
 TEGULA_CODEC(ReplicasDropped);
 TEGULA_CODEC(GrantSlots);

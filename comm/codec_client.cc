@@ -47,12 +47,36 @@ void write(wire::Message::Builder message, const msg::AttachClient& m) {
   to.setSession(m.session);
   to.setSecret(m.secret);
   write_text(to.initName(list_size(m.name.size())), m.name);
+  to.setShare(m.share);
+}
+
+static std::uint64_t words_of(const msg::SubmitOptions& m) {
+  return words_of_struct<wire::SubmitOptions>() + words_of(m.workers) + words_of(m.resources);
+}
+static void write_options(wire::SubmitOptions::Builder to, const msg::SubmitOptions& m) {
+  to.setPriority(m.priority);
+  to.setRetries(m.retries);
+  to.setRetryDelayMs(m.retry_delay_ms);
+  write_texts(to.initWorkers(list_size(m.workers.size())), m.workers);
+  to.setAllowOtherWorkers(m.allow_other_workers);
+  write_resources(to.initResources(list_size(m.resources.size())), m.resources);
+}
+static msg::SubmitOptions read(wire::SubmitOptions::Reader from) {
+  msg::SubmitOptions m;
+  m.priority = from.getPriority();
+  m.retries = from.getRetries();
+  m.retry_delay_ms = from.getRetryDelayMs();
+  m.workers = read_texts(from.getWorkers());
+  m.allow_other_workers = from.getAllowOtherWorkers();
+  m.resources = read_resources(from.getResources());
+  return m;
 }
 
 std::uint64_t words(const msg::Submit& m) {
   std::uint64_t needed = words_of_struct<wire::Submit>() + words_of_structs<wire::Layer>(m.layers.size()) +
                          words_of_structs<wire::WantRange>(m.wants.size());
   for (const msg::LayerPtr& layer : m.layers) needed += words_of(*layer);
+  if (m.options != msg::SubmitOptions{}) needed += words_of(m.options);
   return needed;
 }
 void write(wire::Message::Builder message, const msg::Submit& m) {
@@ -62,6 +86,7 @@ void write(wire::Message::Builder message, const msg::Submit& m) {
   auto layers = to.initLayers(list_size(m.layers.size()));
   for (capnp::uint i = 0; i < layers.size(); ++i) write_layer(layers[i], *m.layers[i]);
   write_wants(to.initWants(list_size(m.wants.size())), m.wants);
+  if (m.options != msg::SubmitOptions{}) write_options(to.initOptions(), m.options);
 }
 static msg::Submit read(wire::Submit::Reader from) {
   msg::Submit m;
@@ -72,6 +97,7 @@ static msg::Submit read(wire::Submit::Reader from) {
   m.layers.reserve(layers.size());
   for (const auto layer : layers) m.layers.push_back(read_layer(layer));
   m.wants = read_wants(from.getWants());
+  m.options = read(from.getOptions());
   return m;
 }
 
@@ -286,7 +312,7 @@ bool read_client_message(wire::Message::Reader from, std::vector<msg::Message>& 
       return true;
     case wire::Message::ATTACH_CLIENT: {
       const auto m = from.getAttachClient();
-      batch.emplace_back(msg::AttachClient{m.getSession(), m.getSecret(), read_text(m.getName())});
+      batch.emplace_back(msg::AttachClient{m.getSession(), m.getSecret(), read_text(m.getName()), m.getShare()});
       return true;
     }
     case wire::Message::SUBMIT:

@@ -21,6 +21,27 @@ std::vector<std::string> read_texts(capnp::List<capnp::Text>::Reader from) {
   return texts;
 }
 
+std::uint64_t words_of(const std::vector<msg::Resource>& resources) {
+  std::uint64_t words = words_of_structs<wire::Resource>(resources.size());
+  for (const msg::Resource& resource : resources) words += words_of(resource.name);
+  return words;
+}
+
+void write_resources(capnp::List<wire::Resource>::Builder to, const std::vector<msg::Resource>& from) {
+  for (capnp::uint i = 0; i < to.size(); ++i) {
+    write_text(to[i].initName(list_size(from[i].name.size())), from[i].name);
+    to[i].setAmount(from[i].amount);
+  }
+}
+
+std::vector<msg::Resource> read_resources(capnp::List<wire::Resource>::Reader from) {
+  check_structs<wire::Resource>(from, "resources");
+  std::vector<msg::Resource> resources;
+  resources.reserve(from.size());
+  for (const auto resource : from) resources.push_back({read_text(resource.getName()), resource.getAmount()});
+  return resources;
+}
+
 void write_results(capnp::List<wire::ResultId>::Builder to, const std::vector<ResultId>& from) {
   for (capnp::uint i = 0; i < to.size(); ++i) {
     auto result = to[i];

@@ -50,7 +50,7 @@ std::vector<Item> read_holders(capnp::List<wire::Holder>::Reader from) {
 
 std::uint64_t words(const msg::RegisterWorker& m) {
   return words_of_struct<wire::RegisterWorker>() + words_of(m.name) + words_of(m.address) + words_of(m.host) +
-         words_of(m.kernel_level) + words_of(m.kernels);
+         words_of(m.kernel_level) + words_of(m.kernels) + words_of(m.resources);
 }
 void write(wire::Message::Builder message, const msg::RegisterWorker& m) {
   auto to = message.initRegisterWorker();
@@ -63,6 +63,7 @@ void write(wire::Message::Builder message, const msg::RegisterWorker& m) {
   write_text(to.initKernelLevel(list_size(m.kernel_level.size())), m.kernel_level);
   write_texts(to.initKernels(list_size(m.kernels.size())), m.kernels);
   to.setSlotsGranted(m.slots_granted);
+  write_resources(to.initResources(list_size(m.resources.size())), m.resources);
 }
 static msg::RegisterWorker read(wire::RegisterWorker::Reader from) {
   msg::RegisterWorker m;
@@ -75,6 +76,7 @@ static msg::RegisterWorker read(wire::RegisterWorker::Reader from) {
   m.kernel_level = read_text(from.getKernelLevel());
   m.kernels = read_texts(from.getKernels());
   m.slots_granted = from.getSlotsGranted();
+  m.resources = read_resources(from.getResources());
   return m;
 }
 
@@ -135,7 +137,9 @@ void write(wire::Message::Builder message, const msg::GrantSlots& m) {
   message.initGrantSlots().setSlotsGranted(m.slots_granted);
 }
 
-std::uint64_t words(const msg::WorkerHeartbeat&) { return words_of_struct<wire::WorkerHeartbeat>(); }
+std::uint64_t words(const msg::WorkerHeartbeat& m) {
+  return words_of_struct<wire::WorkerHeartbeat>() + words_of(m.running);
+}
 void write(wire::Message::Builder message, const msg::WorkerHeartbeat& m) {
   auto to = message.initWorkerHeartbeat();
   to.setAttemptsHash(m.attempts_hash);
@@ -150,6 +154,7 @@ void write(wire::Message::Builder message, const msg::WorkerHeartbeat& m) {
   to.setExecuting(m.executing);
   to.setReady(m.ready);
   to.setWaiting(m.waiting);
+  write_numbers(to.initRunning(list_size(m.running.size())), m.running);
 }
 static msg::WorkerHeartbeat read(wire::WorkerHeartbeat::Reader from) {
   msg::WorkerHeartbeat m;
@@ -165,6 +170,7 @@ static msg::WorkerHeartbeat read(wire::WorkerHeartbeat::Reader from) {
   m.executing = from.getExecuting();
   m.ready = from.getReady();
   m.waiting = from.getWaiting();
+  m.running = read_numbers<AttemptId>(from.getRunning());
   return m;
 }
 
@@ -232,6 +238,14 @@ static msg::Assign read(wire::Message::Assign::Reader from) {
 std::uint64_t words(const msg::Retract&) { return words_of_struct<wire::Retract>(); }
 void write(wire::Message::Builder message, const msg::Retract& m) {
   auto to = message.initRetract();
+  to.setAttempt(number(m.attempt));
+  to.setTask(number(m.task));
+  to.setKeep(!m.cancel);
+}
+
+std::uint64_t words(const msg::TaskRunning&) { return words_of_struct<wire::Retract>(); }
+void write(wire::Message::Builder message, const msg::TaskRunning& m) {
+  auto to = message.initTaskRunning();
   to.setAttempt(number(m.attempt));
   to.setTask(number(m.task));
 }
@@ -310,7 +324,13 @@ bool read_worker_message(wire::Message::Reader from, std::vector<msg::Message>& 
     }
     case wire::Message::RETRACT: {
       const auto m = from.getRetract();
-      batch.emplace_back(msg::Retract{static_cast<AttemptId>(m.getAttempt()), static_cast<TaskId>(m.getTask())});
+      batch.emplace_back(
+          msg::Retract{static_cast<AttemptId>(m.getAttempt()), static_cast<TaskId>(m.getTask()), !m.getKeep()});
+      return true;
+    }
+    case wire::Message::TASK_RUNNING: {
+      const auto m = from.getTaskRunning();
+      batch.emplace_back(msg::TaskRunning{static_cast<AttemptId>(m.getAttempt()), static_cast<TaskId>(m.getTask())});
       return true;
     }
     case wire::Message::FREE_RESULTS:

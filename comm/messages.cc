@@ -6,14 +6,20 @@ namespace tegula::msg {
 
 std::string_view name_of(const Message& message) {
   static constexpr std::array<std::string_view, std::variant_size_v<Message>> kNames = {
-      "RegisterWorker",    "TaskFinished",    "TaskFailed",      "TaskReturned",  "ReplicasAdded",
-      "ReplicasDropped",   "GrantSlots",      "WorkerHeartbeat", "WorkerLeaving", "WorkerRegistered",
-      "WorkerRefused",     "DefineLayer",     "ForgetLayer",     "WorkerAddress", "Assign",
-      "Retract",           "FreeResults",     "Shutdown",        "AttachClient",  "Submit",
-      "ReleaseWants",      "ForgetLayers",    "CancelWants",     "CloseClient",   "QueryStatus",
-      "SubscribeProgress", "ClientAttached",  "SubmitAccepted",  "SubmitRefused", "ResultReady",
-      "ResultErred",       "ResultLost",      "Progress",        "StatusReply",   "Fetch",
-      "FetchReply",        "AcquireReplicas", "Query",           "Command",       "QueryReply"};
+      "RegisterWorker",  "TaskFinished",     "TaskFailed",
+      "TaskReturned",    "TaskRunning",      "ReplicasAdded",
+      "ReplicasDropped", "GrantSlots",       "WorkerHeartbeat",
+      "WorkerLeaving",   "WorkerRegistered", "WorkerRefused",
+      "DefineLayer",     "ForgetLayer",      "WorkerAddress",
+      "Assign",          "Retract",          "FreeResults",
+      "Shutdown",        "AttachClient",     "Submit",
+      "ReleaseWants",    "ForgetLayers",     "CancelWants",
+      "CloseClient",     "QueryStatus",      "SubscribeProgress",
+      "ClientAttached",  "SubmitAccepted",   "SubmitRefused",
+      "ResultReady",     "ResultErred",      "ResultLost",
+      "Progress",        "StatusReply",      "Fetch",
+      "FetchReply",      "AcquireReplicas",  "Query",
+      "Command",         "QueryReply"};
   static_assert(!kNames.back().empty());
   return kNames[message.index()];
 }

@@ -20,6 +20,13 @@ namespace tegula::msg {
 
 using LayerPtr = std::shared_ptr<const Layer>;
 
+// Something a worker has so much of and a task occupies while it is bound: {"GPU", 1}. Amounts are positive.
+struct Resource {
+  std::string name;
+  double amount = 0;
+  friend bool operator==(const Resource&, const Resource&) = default;
+};
+
 // ---- worker -> scheduler ----
 struct RegisterWorker {
   std::string name;     // unique among live workers; the scheduler refuses a second one
@@ -31,6 +38,7 @@ struct RegisterWorker {
   std::string kernel_level;          // "v4"
   std::vector<std::string> kernels;  // names, sorted
   std::uint64_t slots_granted = 0;   // the first grant
+  std::vector<Resource> resources;   // each name once
 };
 struct TaskFinished {
   AttemptId attempt{};
@@ -53,6 +61,11 @@ struct TaskReturned {
     WorkerId holder{};
   };
   std::vector<Missing> missing;
+};
+// The answer to a Retract that does not cancel and came too late: the attempt executes, and will be answered.
+struct TaskRunning {
+  AttemptId attempt{};
+  TaskId task{};
 };
 // The worker holds copies now (fetched as inputs), or no longer does.
 struct ReplicasAdded {
@@ -84,6 +97,7 @@ struct WorkerHeartbeat {
   std::uint64_t bytes_in = 0, bytes_out = 0;  // of results, to and from peers and clients, since start
   std::uint64_t tasks_done = 0;
   std::uint32_t executing = 0, ready = 0, waiting = 0;
+  std::vector<AttemptId> running;  // that a thread executes right now: to be blamed should the worker die
 };
 struct WorkerLeaving {  // orderly: nothing more will be executed; what it held is gone when the connection closes
   std::string reason;
@@ -117,18 +131,21 @@ struct Assign {
   TaskId task{};
   std::int64_t priority = 0;  // smaller first
   // Holders of inputs that this worker lacks, as far as the scheduler knows: flat, in the order of for_each_producer
-  // over the rules.
+  // over the rules. An input that is here neither and has no holder is made by an attempt that this worker has (the
+  // task was bound ahead): it waits for that one, and comes back when that one ends without a result.
   struct Holder {
     ResultId result;
     WorkerId worker{};
   };
   std::vector<Holder> holders;
 };
-// Asks for an attempt back. Answered by TaskReturned when it had not started; otherwise the worker lets it finish
-// (abandoned: the result is not kept) and answers TaskReturned then.
+// Asks for an attempt back. Answered by TaskReturned when it had not started. Otherwise, with `cancel` (nobody needs it
+// any more) the worker lets it finish (abandoned: the result is not kept) and answers TaskReturned then; without (it
+// could start earlier elsewhere) it answers TaskRunning and goes on.
 struct Retract {
   AttemptId attempt{};
   TaskId task{};
+  bool cancel = true;
 };
 struct FreeResults {
   std::vector<ResultId> results;
@@ -149,6 +166,7 @@ struct AttachClient {
   std::uint64_t session = 0;
   std::uint64_t secret = 0;
   std::string name;
+  double share = 1;  // weight among clients that compete for workers; positive
 };
 struct WantRange {  // outputs of tasks [begin, end) of a layer of this session
   LayerNumber layer = 0;
@@ -159,11 +177,22 @@ struct WantRange {  // outputs of tasks [begin, end) of a layer of this session
 // want counts one for this client; ReleaseWants takes one back. Messages of a session that change it carry a sequence
 // number from 1: after a re-attach the client repeats those not yet acknowledged, and the scheduler skips those it has
 // had.
+struct SubmitOptions {
+  std::int32_t priority = 0;  // of what this submission asks for first; greater ones go first, before any share
+  // Of the layers that come with this submission and are not known yet:
+  std::uint16_t retries = 0;         // failures of a task that are forgiven
+  std::uint32_t retry_delay_ms = 0;  // before the first further attempt; doubled for each one after it
+  std::vector<std::string> workers;  // names, addresses or hosts of the workers that may run them; empty: any
+  bool allow_other_workers = false;  // others may while none of these is there
+  std::vector<Resource> resources;   // occupied by each task; each name once
+  friend bool operator==(const SubmitOptions&, const SubmitOptions&) = default;
+};
 struct Submit {
   std::uint64_t sequence = 0;
   LayerNumber first_layer = 0;  // the number of layers[0]; the rest follow
   std::vector<LayerPtr> layers;
   std::vector<WantRange> wants;
+  SubmitOptions options;
 };
 struct ReleaseWants {
   std::uint64_t sequence = 0;
@@ -300,12 +329,13 @@ struct FetchReply {
   std::vector<Item> items;  // as asked
 };
 
-using Message = std::variant<RegisterWorker, TaskFinished, TaskFailed, TaskReturned, ReplicasAdded, ReplicasDropped,
-                             GrantSlots, WorkerHeartbeat, WorkerLeaving, WorkerRegistered, WorkerRefused, DefineLayer,
-                             ForgetLayer, WorkerAddress, Assign, Retract, FreeResults, Shutdown, AttachClient, Submit,
-                             ReleaseWants, ForgetLayers, CancelWants, CloseClient, QueryStatus, SubscribeProgress,
-                             ClientAttached, SubmitAccepted, SubmitRefused, ResultReady, ResultErred, ResultLost,
-                             Progress, StatusReply, Fetch, FetchReply, AcquireReplicas, Query, Command, QueryReply>;
+using Message =
+    std::variant<RegisterWorker, TaskFinished, TaskFailed, TaskReturned, TaskRunning, ReplicasAdded, ReplicasDropped,
+                 GrantSlots, WorkerHeartbeat, WorkerLeaving, WorkerRegistered, WorkerRefused, DefineLayer, ForgetLayer,
+                 WorkerAddress, Assign, Retract, FreeResults, Shutdown, AttachClient, Submit, ReleaseWants,
+                 ForgetLayers, CancelWants, CloseClient, QueryStatus, SubscribeProgress, ClientAttached, SubmitAccepted,
+                 SubmitRefused, ResultReady, ResultErred, ResultLost, Progress, StatusReply, Fetch, FetchReply,
+                 AcquireReplicas, Query, Command, QueryReply>;
 
 std::string_view name_of(const Message& message);  // "TaskFinished", for logs
 

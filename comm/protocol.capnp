@@ -91,6 +91,7 @@ struct Message {
     query @49 :Query;
     command @50 :Command;
     queryReply @51 :QueryReply;
+    taskRunning @52 :Retract;        # worker -> scheduler: the attempt that was asked for executes already
   }
 }
 
@@ -105,6 +106,11 @@ struct Holder {
   task @0 :UInt64;
   worker @1 :UInt32;
   output @2 :UInt16;
+}
+
+struct Resource {
+  name @0 :Text;
+  amount @1 :Float64;  # positive
 }
 
 struct ErrorInfo {
@@ -189,6 +195,7 @@ struct RegisterWorker {
   kernelLevel @6 :Text;
   kernels @7 :List(Text);
   slotsGranted @8 :UInt64;
+  resources @9 :List(Resource);
 }
 
 struct TaskFailed {
@@ -216,6 +223,7 @@ struct WorkerHeartbeat {
   executing @9 :UInt32;
   ready @10 :UInt32;
   waiting @11 :UInt32;
+  running @12 :List(UInt64);  # attempts that a thread executes
 }
 
 # ---- scheduler -> worker
@@ -240,6 +248,7 @@ struct WorkerAddress {
 struct Retract {
   attempt @0 :UInt64;
   task @1 :UInt64;
+  keep @2 :Bool;  # only if it has not started: otherwise it goes on
 }
 
 # ---- client -> scheduler
@@ -248,6 +257,7 @@ struct AttachClient {
   session @0 :UInt64;
   secret @1 :UInt64;
   name @2 :Text;
+  share @3 :Float64 = 1;
 }
 
 struct WantRange {
@@ -262,6 +272,16 @@ struct Submit {
   firstLayer @1 :UInt32;
   layers @2 :List(Layer);
   wants @3 :List(WantRange);
+  options @4 :SubmitOptions;
+}
+
+struct SubmitOptions {
+  priority @0 :Int32;
+  retries @1 :UInt16;
+  retryDelayMs @2 :UInt32;
+  workers @3 :List(Text);       # names, addresses or hosts
+  allowOtherWorkers @4 :Bool;
+  resources @5 :List(Resource);
 }
 
 struct Wants {

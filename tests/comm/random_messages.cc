@@ -40,6 +40,7 @@ class Filler {
   void fill(T& value) {
     value = static_cast<T>(number());
   }
+  void fill(double& value) { value = static_cast<double>(number()); }
   void fill(std::byte& value) { value = static_cast<std::byte>(random_()); }
   void fill(ErrorCode& value) { value = static_cast<ErrorCode>(below(21)); }
   void fill(msg::QueryKind& value) { value = static_cast<msg::QueryKind>(below(6)); }
@@ -174,6 +175,7 @@ class Writer {
   void put(T value) {
     put(static_cast<std::underlying_type_t<T>>(value));
   }
+  void put(double value) { put(std::to_string(value)); }
   void put(const std::string& value) { text += "'" + value + "' "; }
   template <typename T>
   void put(const std::vector<T>& values) {
