@@ -92,6 +92,15 @@ bool Executor::recall(AttemptId attempt, bool cancel) {
   return false;
 }
 
+std::vector<AttemptId> Executor::running() {
+  std::vector<AttemptId> attempts;
+  const std::lock_guard lock(mutex_);
+  for (const auto& slot : slots_) {
+    if (slot->running) attempts.push_back(slot->attempt);
+  }
+  return attempts;
+}
+
 void Executor::abandon_all() {
   std::deque<Job> dropped;
   std::vector<Event> ended;

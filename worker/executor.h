@@ -43,6 +43,8 @@ class Executor {
   // True when the attempt had not begun: it is gone then. Else, with `cancel`, its kernel is asked to stop; its end
   // comes as always.
   bool recall(AttemptId attempt, bool cancel);
+  // What the threads run right now.
+  std::vector<AttemptId> running();
   // The ends of jobs since the last call: KernelFinished, KernelFailed, KernelNeeds.
   void collect(std::vector<Event>& events);
   // Drops what has not begun and asks what runs to stop; what it ends with, and what was not collected yet, is for

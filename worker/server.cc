@@ -273,6 +273,7 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
       beat.rss_bytes = resident_bytes();
       beat.bytes_in = fetcher->bytes_in();
       beat.bytes_out = server->bytes_out();
+      beat.running = executor->running();
       connection->send(beat);
     });
   }
@@ -314,7 +315,11 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
 
   void carry_out(Recall& recall, std::vector<Event>& events) {
     executor->submit(jobs);  // it may be among these
-    if (executor->recall(recall.attempt, recall.cancel)) events.emplace_back(Recalled{recall.attempt});
+    if (executor->recall(recall.attempt, recall.cancel)) {
+      events.emplace_back(Recalled{recall.attempt});
+    } else {
+      events.emplace_back(TooLate{recall.attempt});
+    }
   }
 
   void carry_out(StartFetch& fetch, std::vector<Event>&) { fetcher->fetch(std::move(fetch)); }

@@ -166,7 +166,7 @@ class World {
   void retract() {
     if (held_.empty()) return;
     const auto [attempt, task] = *any_of(held_);
-    give(msg::Retract{attempt, task});
+    give(msg::Retract{attempt, task, chance(50)});
   }
 
   void free_something() {
@@ -200,9 +200,12 @@ class World {
     if (jobs_.empty()) return;
     const auto found = any_of(jobs_);
     const Execute job = found->second;
-    const bool recalled = recalled_.erase(job.attempt) > 0;
+    if (recalled_.erase(job.attempt) > 0) {
+      if (chance(50)) return give(TooLate{job.attempt});
+      jobs_.erase(found);
+      return give(Recalled{job.attempt});
+    }
     jobs_.erase(found);
-    if (recalled && chance(50)) return give(Recalled{job.attempt});
     const auto took = static_cast<std::uint64_t>(chance(80) ? pick(100, 100'000) : pick(1'000'000, 200'000'000));
     if (unkind && chance(10)) return give(KernelFailed{job.attempt, {}, took});
     const std::uint64_t need = kLong * 8 + static_cast<std::uint64_t>(chance(90) ? 0 : pick(0, 300'000));
@@ -272,6 +275,8 @@ class World {
       ASSERT_NE(state_->find({finished->task, 0}), nullptr);
     } else if (const auto* failed = std::get_if<msg::TaskFailed>(&message)) {
       answered(failed->attempt, failed->task);
+    } else if (const auto* running = std::get_if<msg::TaskRunning>(&message)) {
+      ASSERT_TRUE(jobs_.contains(running->attempt));
     } else {
       const auto& returned = std::get<msg::TaskReturned>(message);
       answered(returned.attempt, returned.task);

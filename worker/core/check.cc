@@ -71,7 +71,7 @@ std::vector<PieceId> Fetches::pieces_of(AttemptId attempt) const {
 
 void WorkerState::check_invariants() const {
   fetches_.check_invariants();
-  std::uint64_t hash = 0, fetching = 0, handed = 0, granted = 0;
+  std::uint64_t hash = 0, ahead = 0, ahead_edges = 0, fetching = 0, handed = 0, granted = 0;
   std::size_t waiting = 0, ready = 0;
   std::unordered_map<LayerId, std::uint64_t> of_layer;
   Ledger ledger;
@@ -90,7 +90,18 @@ void WorkerState::check_invariants() const {
     if (task.slots.empty() && task.inputs != nullptr) {
       for (const Chunk& chunk : task.inputs->pieces) ledger.hold(chunk.buffer());
     }
+    require(task.producers.empty() == (task.state != TaskState::kAhead), name + " is ahead of somebody or is not");
+    for (const TaskId producer : task.producers) {
+      require(attempt_of_.contains(producer), name + " counts on an attempt that is here");
+      const auto& told = ahead_of_.at(producer);
+      require(std::count(told.begin(), told.end(), attempt) == 1, name + " will hear of its producer's end");
+      ++ahead_edges;
+    }
     switch (task.state) {
+      case TaskState::kAhead:
+        ++ahead;
+        require(fetches_.pieces_of(attempt).empty(), name + " has not asked for anything");
+        break;
       case TaskState::kWaiting:
         ++waiting;
         require(task.missing > 0, name + " waits for something");
@@ -119,7 +130,12 @@ void WorkerState::check_invariants() const {
   }
   require(waiting == waiting_.size() && ready == ready_.size(),
           "the orders hold waiting and ready tasks and nothing else");
-  require(fetching == fetching_ && handed == handed_, "tasks are counted by state");
+  require(ahead == ahead_ && fetching == fetching_ && handed == handed_, "tasks are counted by state");
+  for (const auto& [producer, attempts] : ahead_of_) ahead_edges -= attempts.size();
+  require(ahead_edges == 0, "only tasks that are ahead are told of a producer's end");
+  for (const auto& [id, attempt] : attempt_of_) {
+    require(tasks_.contains(attempt) && tasks_.at(attempt).id == id, "the attempts of tasks are held");
+  }
   require(granted == granted_bytes_, "granted bytes are those of the handed tasks");
   require(hash == attempts_hash_, "the hash is that of the attempts held");
   require(received_ == answered_ + tasks_.size(), "each attempt received is held or answered");

@@ -48,16 +48,19 @@ struct KernelNeeds {
   AttemptId attempt{};
   std::uint64_t need = 0;
 };
-// The executor gave the attempt back, not begun: the answer to Recall if it is one. A Recall that came too late has no
-// answer of its own; the kernel's end is one.
+// The executor gave the attempt back, not begun: the answer to a Recall that came in time.
 struct Recalled {
+  AttemptId attempt{};
+};
+// The answer to a Recall that came too late: the kernel runs, or has ended and will be reported.
+struct TooLate {
   AttemptId attempt{};
 };
 struct Tick {};  // only the time has changed
 
 using Event = std::variant<Tick, msg::Assign, KernelFinished, msg::FreeResults, msg::Retract, msg::DefineLayer,
                            msg::ForgetLayer, msg::WorkerAddress, msg::WorkerRegistered, msg::FetchReply, FetchFailed,
-                           KernelFailed, KernelNeeds, Recalled, msg::AcquireReplicas>;
+                           KernelFailed, KernelNeeds, Recalled, TooLate, msg::AcquireReplicas>;
 
 // ---- actions
 // ------------------------------------------------------------------------------------------------------------------------------
@@ -78,8 +81,8 @@ struct Execute {
   TaskInputsPtr inputs;       // null: none
   std::uint64_t granted = 0;  // bytes that outputs and scratch may take together
 };
-// Takes the attempt back from the executor if it has not begun. `cancel`: when it has begun its kernel is asked to
-// stop.
+// Takes the attempt back from the executor if it has not begun: answered by Recalled or TooLate. `cancel`: when it has
+// begun its kernel is asked to stop.
 struct Recall {
   AttemptId attempt{};
   bool cancel = false;

@@ -16,6 +16,8 @@ constexpr std::uint64_t kFirstExtraBytes = 128u << 10;
 
 std::string_view name_of(TaskState state) {
   switch (state) {
+    case TaskState::kAhead:
+      return "ahead";
     case TaskState::kWaiting:
       return "waiting";
     case TaskState::kFetching:
@@ -64,7 +66,7 @@ msg::WorkerHeartbeat WorkerState::heartbeat() const {
   beat.tasks_done = done_;
   beat.executing = static_cast<std::uint32_t>(handed_);
   beat.ready = static_cast<std::uint32_t>(ready_.size());
-  beat.waiting = static_cast<std::uint32_t>(waiting_.size() + fetching_);
+  beat.waiting = static_cast<std::uint32_t>(ahead_ + waiting_.size() + fetching_);
   return beat;
 }
 
@@ -128,6 +130,7 @@ void WorkerState::apply(msg::Assign& event) {
   task.priority = event.priority;
   task.holders = std::move(event.holders);
   waiting_.insert(order_of(task));
+  attempt_of_[task.id] = task.attempt;
 
   const auto found = layers_.find(layer_of(task.id));
   if (found == layers_.end()) {
@@ -155,16 +158,26 @@ void WorkerState::apply(msg::Assign& event) {
     answer_failed(place, error.code(), error.what());
     return;
   }
-  if (task.missing == 0) become_ready(place);
+  if (task.missing == 0) {
+    become_ready(place);
+  } else if (wait_for_producers(task)) {
+    leave_state(task);
+    task.state = TaskState::kAhead;
+    ++ahead_;
+  }
 }
 
 void WorkerState::apply(msg::Retract& event) {
   const auto found = tasks_.find(event.attempt);
   if (found == tasks_.end()) return;  // answered already; the answer is on its way
   Task& task = found->second;
-  if (task.state == TaskState::kExecuting) {
+  if (task.state == TaskState::kExecuting && event.cancel) {
     task.state = TaskState::kAbandoned;
     actions_->emplace_back(Recall{task.attempt, true});
+    settle_ahead(task.id);  // there will be no result
+  } else if (task.state == TaskState::kExecuting) {
+    task.wanted_back = true;
+    actions_->emplace_back(Recall{task.attempt, false});
   } else if (task.state != TaskState::kAbandoned) {
     answer_returned(found);
   }
@@ -239,7 +252,7 @@ void WorkerState::apply(KernelNeeds& event) {
   const auto found = tasks_.find(event.attempt);
   if (found == tasks_.end()) return;
   Task& task = found->second;
-  if (task.state == TaskState::kAbandoned) {
+  if (task.state == TaskState::kAbandoned || task.wanted_back) {
     answer_returned(found);
     return;
   }
@@ -261,12 +274,22 @@ void WorkerState::apply(Recalled& event) {
   const auto found = tasks_.find(event.attempt);
   if (found == tasks_.end()) return;
   Task& task = found->second;
-  if (task.state == TaskState::kAbandoned) {
+  if (task.state == TaskState::kAbandoned || task.wanted_back) {
     answer_returned(found);
   } else if (task.state == TaskState::kExecuting) {
     stop_executing(task);
     task.state = TaskState::kReady;
     ready_.insert(order_of(task));
+  }
+}
+
+void WorkerState::apply(TooLate& event) {
+  const auto found = tasks_.find(event.attempt);
+  if (found == tasks_.end()) return;
+  Task& task = found->second;
+  if (task.state == TaskState::kExecuting && task.wanted_back) {
+    task.wanted_back = false;
+    actions_->emplace_back(SendToScheduler{msg::TaskRunning{task.attempt, task.id}});
   }
 }
 
@@ -317,6 +340,9 @@ void WorkerState::answer_returned(TaskMap::iterator found, std::vector<msg::Task
 
 void WorkerState::leave_state(const Task& task) {
   switch (task.state) {
+    case TaskState::kAhead:
+      --ahead_;
+      break;
     case TaskState::kWaiting:
       waiting_.erase(order_of(task));
       break;
@@ -348,13 +374,23 @@ void WorkerState::forget(TaskMap::iterator found) {
   if (task.slots.empty() && task.inputs != nullptr) {
     for (const Chunk& chunk : task.inputs->pieces) ledger_.drop(chunk.buffer());
   }
-  const LayerId layer = layer_of(task.id);
+  for (const TaskId producer : task.producers) {
+    std::vector<AttemptId>& ahead = ahead_of_.at(producer);
+    std::erase(ahead, task.attempt);
+    if (ahead.empty()) ahead_of_.erase(producer);
+  }
+  const TaskId id = task.id;
+  const LayerId layer = layer_of(id);
   const bool counted = layers_.contains(layer);
+  if (const auto latest = attempt_of_.find(id); latest != attempt_of_.end() && latest->second == task.attempt) {
+    attempt_of_.erase(latest);
+  }
   tasks_.erase(found);
   if (counted) {
     --layers_.at(layer).tasks;
     release_layer_if_done(layer);
   }
+  settle_ahead(id);
 }
 
 }  // namespace tegula::worker

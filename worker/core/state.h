@@ -1,9 +1,11 @@
 // Every decision of a worker and no I/O: the same events in the same order give the same actions. Time arrives with the
 // events, what is done about the actions is the shell's matter. One thread at a time; copyable.
 //
-// A task's attempt goes waiting (inputs missing) -> fetching (inputs asked for) -> ready -> executing (handed to the
-// executor) -> answered and forgotten. Retracted while executing it is abandoned: it ends as it likes and is then
-// answered as returned. Each attempt is answered once: TaskFinished, TaskFailed or TaskReturned.
+// A task's attempt goes ahead (inputs are made by other attempts here) -> waiting (inputs missing) -> fetching (inputs
+// asked for) -> ready -> executing (handed to the executor) -> answered and forgotten. Retracted while executing it is
+// abandoned: it ends as it likes and is then answered as returned. Each attempt is answered once: TaskFinished,
+// TaskFailed or TaskReturned. When an attempt ends without a result, those ahead of it that counted on it are returned
+// at once.
 //
 // Memory: what is kept and what is reserved (pieces under way, outputs and scratch of handed tasks) stays under the
 // limit, but the first task in order always goes on when nothing else of its kind does, so there is no limit under
@@ -34,7 +36,7 @@ struct CoreOptions {
   FetchLimits fetch;
 };
 
-enum class TaskState : std::uint8_t { kWaiting, kFetching, kReady, kExecuting, kAbandoned };
+enum class TaskState : std::uint8_t { kAhead, kWaiting, kFetching, kReady, kExecuting, kAbandoned };
 std::string_view name_of(TaskState state);
 
 class WorkerState {
@@ -89,11 +91,13 @@ class WorkerState {
     std::uint32_t missing = 0;                 // slots not filled
     std::vector<Slot> slots;                   // until ready
     std::vector<msg::Assign::Holder> holders;  // until ready
+    std::vector<TaskId> producers;             // kAhead: whose attempts here have not ended
     std::vector<PieceId> pieces;               // asked for, to be released
     std::shared_ptr<TaskInputs> inputs;        // the pieces are complete when ready
     std::uint64_t input_bytes = 0;             // of the pieces; known when ready
     std::uint64_t need = 0;                    // bytes of outputs and scratch; declared, then planned
     std::uint64_t granted = 0;                 // while executing
+    bool wanted_back = false;                  // while executing: the scheduler asked whether it could have it back
   };
   using Order = std::pair<std::int64_t, AttemptId>;  // priority, then the order of binding
   using TaskMap = std::unordered_map<AttemptId, Task>;
@@ -111,6 +115,7 @@ class WorkerState {
   void apply(KernelFailed& event);
   void apply(KernelNeeds& event);
   void apply(Recalled& event);
+  void apply(TooLate& event);
   void apply(Tick& event);
   void apply(msg::AcquireReplicas& event);
 
@@ -119,6 +124,11 @@ class WorkerState {
   void list_inputs(Task& task, const Layer& layer);
   void fill(Task& task, Slot& slot, Chunk chunk);
   bool fill_from_store(Task& task, Slot& slot);
+  // True: inputs of the task are to be made by attempts that are here; it is ahead of them now.
+  bool wait_for_producers(Task& task);
+  // The attempt of `producer` has ended: those ahead of it have their input, or are returned.
+  void settle_ahead(TaskId producer);
+  std::span<const msg::Assign::Holder> holders_of(const Task& task, const ResultId& result) const;
   void become_ready(TaskMap::iterator task);
   std::uint64_t estimate(const ResultId& result, const Box& box) const;
   std::uint64_t declared_need(const Task& task) const;
@@ -162,8 +172,11 @@ class WorkerState {
   std::unordered_map<ResultId, Chunk> results_;
   std::unordered_map<ResultId, PieceId> acquiring_;
   TaskMap tasks_;
+  std::unordered_map<TaskId, AttemptId> attempt_of_;             // the latest of each task
+  std::unordered_map<TaskId, std::vector<AttemptId>> ahead_of_;  // tasks in kAhead, by producer
   std::set<Order> waiting_;
   std::set<Order> ready_;
+  std::uint64_t ahead_ = 0;          // tasks in that state
   std::uint64_t fetching_ = 0;       // tasks in that state
   std::uint64_t handed_ = 0;         // tasks executing or abandoned
   std::uint64_t granted_bytes_ = 0;  // of the handed ones

@@ -51,6 +51,51 @@ void WorkerState::fill(Task& task, Slot& slot, Chunk chunk) {
   --task.missing;
 }
 
+std::span<const msg::Assign::Holder> WorkerState::holders_of(const Task& task, const ResultId& result) const {
+  const auto [first, last] = std::equal_range(task.holders.begin(), task.holders.end(), msg::Assign::Holder{result, {}},
+                                              [](const auto& a, const auto& b) { return a.result < b.result; });
+  return {first, last};
+}
+
+bool WorkerState::wait_for_producers(Task& task) {
+  // By result, once: a task may have thousands of inputs.
+  std::sort(task.holders.begin(), task.holders.end(), [](const auto& a, const auto& b) { return a.result < b.result; });
+  for (const Slot& slot : task.slots) {
+    if (slot.filled || !holders_of(task, slot.result).empty()) continue;
+    const TaskId producer = slot.result.task;
+    const auto made = attempt_of_.find(producer);
+    if (made == attempt_of_.end() || tasks_.at(made->second).state == TaskState::kAbandoned) continue;
+    if (std::find(task.producers.begin(), task.producers.end(), producer) != task.producers.end()) continue;
+    task.producers.push_back(producer);
+    ahead_of_[producer].push_back(task.attempt);
+  }
+  return !task.producers.empty();
+}
+
+void WorkerState::settle_ahead(TaskId producer) {
+  const auto ahead = ahead_of_.extract(producer);
+  if (ahead.empty()) return;
+  for (const AttemptId attempt : ahead.mapped()) std::erase(tasks_.at(attempt).producers, producer);
+  for (const AttemptId attempt : ahead.mapped()) {
+    const auto found = tasks_.find(attempt);
+    if (found == tasks_.end()) continue;
+    Task& task = found->second;
+    bool filled = true;
+    for (Slot& slot : task.slots) {
+      if (!slot.filled && slot.result.task == producer) filled = fill_from_store(task, slot) && filled;
+    }
+    if (!filled) {
+      answer_returned(found);
+    } else if (task.missing == 0) {
+      become_ready(found);
+    } else if (task.producers.empty()) {
+      leave_state(task);
+      task.state = TaskState::kWaiting;
+      waiting_.insert(order_of(task));
+    }
+  }
+}
+
 void WorkerState::become_ready(TaskMap::iterator found) {
   Task& task = found->second;
   leave_state(task);
@@ -113,25 +158,21 @@ std::uint64_t WorkerState::bytes_to_fetch(const Task& task) const {
 
 void WorkerState::start_fetching(TaskMap::iterator found) {
   Task& task = found->second;
-  // Holders by result, once: a task may have thousands of inputs. Whoever is named although unreachable from here is
-  // reported.
-  std::sort(task.holders.begin(), task.holders.end(), [](const auto& a, const auto& b) { return a.result < b.result; });
+  // Whoever is named although unreachable from here is reported.
   std::vector<msg::TaskReturned::Missing> unobtainable;
   std::vector<WorkerId> holders;
   std::vector<std::pair<Slot*, std::vector<WorkerId>>> wanted;
   for (Slot& slot : task.slots) {
     if (slot.filled || fill_from_store(task, slot)) continue;
-    const auto [first, last] =
-        std::equal_range(task.holders.begin(), task.holders.end(), msg::Assign::Holder{slot.result, {}},
-                         [](const auto& a, const auto& b) { return a.result < b.result; });
+    const auto named = holders_of(task, slot.result);
     holders.clear();
-    for (auto holder = first; holder != last; ++holder) {
-      if (holder->worker != self_ && fetches_.knows(holder->worker)) holders.push_back(holder->worker);
+    for (const msg::Assign::Holder& holder : named) {
+      if (holder.worker != self_ && fetches_.knows(holder.worker)) holders.push_back(holder.worker);
     }
     if (!holders.empty()) {
       wanted.emplace_back(&slot, holders);
-    } else if (first != last) {
-      for (auto holder = first; holder != last; ++holder) unobtainable.push_back({slot.result, holder->worker});
+    } else if (!named.empty()) {
+      for (const msg::Assign::Holder& holder : named) unobtainable.push_back({slot.result, holder.worker});
     } else {
       unobtainable.push_back({slot.result, self_});  // nobody was named: it was taken to be here
     }
