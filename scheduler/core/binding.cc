@@ -1,6 +1,7 @@
-// From ready to processing, against credit that workers granted. Three passes, so that a task goes where its inputs are
-// if there is room: first workers take their own, then those with most credit take what anybody may, and only credit
-// that would stay idle takes from another worker's queue.
+// From ready to processing, against credit that workers granted. In passes, so that a task goes where its inputs are if
+// there is room: first workers take their own, then those with most credit take what anybody may, and only credit that
+// would stay idle takes from another worker's queue. Waiting tasks are bound ahead of their inputs, in order with the
+// worker's own, when its threads have something to run already; else with the credit that is left over.
 #include <algorithm>
 
 #include "scheduler/core/core.h"
@@ -16,18 +17,14 @@ constexpr std::uint64_t kManyInputs = 1000;
 
 bool Core::bind_ready() {
   const std::uint64_t before = counters_.assignments;
+  hand_over();
   std::vector<WorkerSlot> offers;
   offers.swap(offers_);
   for (WorkerSlot slot : offers) {
     if (!workers_[slot]) continue;
     Worker& worker = worker_at(slot);
     worker.offered = false;
-    while (worker.credit() > 0 && !worker.ready.empty()) {
-      const auto& own = worker.ready.top();
-      const std::uint32_t kernel = best_kernel(groups_[worker.group]);
-      const bool other = kernel != kNoSlot && ReadyQueue::before(kernels_[kernel].ready.top(), own);
-      bind(other ? kernels_[kernel].ready.top().slot : own.slot, worker);
-    }
+    bind_own(worker);
   }
   for (WorkerGroup& group : groups_) {
     while (!group.credit.empty()) {
@@ -43,7 +40,39 @@ bool Core::bind_ready() {
       bind(slot, worker_at(group.credit.top()));
     }
   }
+  // Whoever has credit now finds nothing ready. Binding ahead only lets more tasks follow on the same worker.
+  offers.insert(offers.end(), offers_.begin(), offers_.end());
+  for (WorkerSlot slot : offers_) worker_at(slot).offered = false;
+  offers_.clear();
+  for (WorkerSlot slot : offers) {
+    if (workers_[slot]) bind_ahead(worker_at(slot));
+  }
   return counters_.assignments != before;
+}
+
+void Core::bind_own(Worker& worker) {
+  while (worker.credit() > 0) {
+    const bool ahead_allowed = !worker.ahead.empty() && worker.runnable() >= worker.registration.threads;
+    if (worker.ready.empty() && !ahead_allowed) return;
+    const std::uint32_t kernel = best_kernel(groups_[worker.group]);
+    if (worker.ready.empty()) {
+      if (kernel != kNoSlot) return;  // goes to the worker with most credit first
+      bind_ahead(worker);
+      return;
+    }
+    Slot next = worker.ready.top().slot;
+    if (kernel != kNoSlot && ReadyQueue::before(kernels_[kernel].ready.top(), worker.ready.top())) {
+      next = kernels_[kernel].ready.top().slot;
+    }
+    if (ahead_allowed && tasks_[worker.ahead.top().slot].priority < tasks_[next].priority) {
+      next = worker.ahead.top().slot;
+    }
+    bind(next, worker);
+  }
+}
+
+void Core::bind_ahead(Worker& worker) {
+  while (worker.credit() > 0 && !worker.ahead.empty()) bind(worker.ahead.top().slot, worker);
 }
 
 // The kernel whose best ready task is the best that this group's workers may take.
@@ -71,15 +100,20 @@ void Core::bind(Slot slot, Worker& worker) {
   leave_queue(slot);
   Task& task = tasks_[slot];
   LayerRecord& layer = layer_of_task(task);
+  if (task.missing != 0) ++worker.bound_ahead;
   last_attempt_ = static_cast<AttemptId>(static_cast<std::uint64_t>(last_attempt_) + 1);
   task.attempt = last_attempt_;
   task.worker = worker.slot;
   task.phase = TaskPhase::kBound;
   task.position = static_cast<std::uint32_t>(worker.bound.size());
+  if (worker.bound.empty()) worker.last_answer = now_;
   worker.bound.push_back(slot);
   worker.attempts_hash ^= msg::mix(task.attempt);
   ++worker.spent;
+  task.expected_us = static_cast<std::uint32_t>(std::min(layer.mean_ns / 1000, 4e9));
+  worker.expected_us += task.expected_us;
   credit_changed(worker);
+  workload_changed(worker);
   ++sessions_[task.account]->processing;
   ++counters_.assignments;
   set_state(task, TaskState::kProcessing);
@@ -88,6 +122,7 @@ void Core::bind(Slot slot, Worker& worker) {
   msg::Assign assign{task.attempt, task.id, task.priority, {}};
   if (!layer.is_root()) list_holders(task, worker, assign.holders);
   send(worker, std::move(assign));
+  if (layer.active != 0 && !layer.readers.empty()) consider_consumers_ahead(slot);
 }
 
 void Core::define(Worker& worker, LayerRecord& layer) {
@@ -115,7 +150,7 @@ void Core::list_holders(const Task& task, Worker& worker, std::vector<msg::Assig
     input.rule.view().for_each(index_of(task.id), [&](std::uint32_t producer) {
       const Task& source = tasks_[producers.slot(producer)];
       const Output& output = source.output(input.output);
-      if (output.replicas.contains(worker.slot)) return;
+      if (!output.available() || output.replicas.contains(worker.slot)) return;  // made there, or there
       if (!input.rule.distinct() && !listed.insert(producer).second) return;
       // Readers of one result begin at different holders of it.
       const auto replicas = output.replicas.span();
@@ -137,7 +172,13 @@ void Core::unbind(Slot slot) {
   tasks_[last].position = task.position;
   worker.bound.pop_back();
   worker.attempts_hash ^= msg::mix(task.attempt);
+  if (task.missing != 0) --worker.bound_ahead;
+  task.missing = 0;
+  if (task.phase == TaskPhase::kRetracting) end_asking(task);
+  worker.expected_us -= task.expected_us;
+  worker.last_answer = now_;
   ++worker.answered;
+  workload_changed(worker);
   --slots_;
   task.worker = kNoSlot;
   task.phase = TaskPhase::kNone;
@@ -147,26 +188,30 @@ void Core::unbind(Slot slot) {
 
 void Core::retract(Slot slot) {
   Task& task = tasks_[slot];
-  if (task.phase != TaskPhase::kBound) return;
+  if (task.phase == TaskPhase::kRetracting) {
+    if (!asked_back_.contains(task.id)) return;
+    end_asking(task);  // it was only asked for; now nobody needs it
+  }
   task.phase = TaskPhase::kRetracting;
   ++counters_.retractions;
+  drop_ahead(slot);
   send(worker_at(task.worker), msg::Retract{task.attempt, task.id});
 }
 
 void Core::credit_changed(Worker& worker) {
   groups_[worker.group].credit.update(worker.slot, worker.credit());
-  if (worker.credit() > 0 && !worker.ready.empty() && !worker.offered) {
-    worker.offered = true;
-    offers_.push_back(worker.slot);
-  }
+  offer(worker);
 }
 
 void Core::load_changed(Worker& worker) {
   groups_[worker.group].load.update(worker.slot, worker.ready.size());
-  if (worker.credit() > 0 && !worker.ready.empty() && !worker.offered) {
-    worker.offered = true;
-    offers_.push_back(worker.slot);
-  }
+  offer(worker);
+}
+
+void Core::offer(Worker& worker) {
+  if (worker.offered || worker.credit() == 0 || (worker.ready.empty() && worker.ahead.empty())) return;
+  worker.offered = true;
+  offers_.push_back(worker.slot);
 }
 
 }  // namespace tegula::scheduler

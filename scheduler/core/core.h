@@ -115,8 +115,29 @@ struct Core {
   WorkerSlot preferred_holder(const Task& task);
   void requeue_kernel(std::uint32_t kernel);
 
+  // ---- ahead.cc: waiting tasks that can follow their inputs on one worker ----
+  // Queues a waiting task to be bound ahead if all of its missing inputs are bound to one worker.
+  void consider_ahead(Slot slot);
+  void consider_consumers_ahead(Slot producer);
+  // The worker that makes all inputs the task lacks; kNoSlot: there is none. Sets `depth`, see Task::ahead_depth.
+  WorkerSlot producing_worker(const Task& task, std::uint8_t& depth) const;
+  // The producer's attempt will give no result: what was queued to follow it is not any more.
+  void drop_ahead(Slot producer);
+  template <typename Visit>
+  void for_each_known_consumer(const Task& task, Visit&& visit) const {
+    for (const LayerReader& reader : layers_.at(layer_of(task.id)).readers) {
+      const LayerRecord& consumers = layers_.at(reader.layer);
+      if (consumers.active == 0 || consumers.known == 0) continue;
+      reader.consumers->for_each(index_of(task.id), [&](std::uint32_t consumer) {
+        if (const Slot of = consumers.slot(consumer); of != kNoSlot) visit(of);
+      });
+    }
+  }
+
   // ---- binding.cc: ready to processing ----
   bool bind_ready();  // true: something was bound
+  void bind_own(Worker& worker);
+  void bind_ahead(Worker& worker);
   std::uint32_t best_kernel(const WorkerGroup& group) const;
   Slot fullest_queue_for(const WorkerGroup& group);
   void bind(Slot slot, Worker& worker);
@@ -124,6 +145,16 @@ struct Core {
   void introduce(Worker& worker, WorkerSlot peer);
   void define(Worker& worker, LayerRecord& layer);
   void unbind(Slot slot);
+
+  // ---- moving.cc: what has not started goes to idle workers ----
+  void ask_back();
+  Slot movable_task(const Worker& from, const Worker& to) const;
+  double seconds_to_fetch(const Task& task, const Worker& to) const;
+  void on_running(Worker& worker, const msg::TaskRunning& message);
+  void end_asking(Task& task);  // it was answered, somehow
+  void hand_over();             // what came back goes to whom it was asked for
+  void workload_changed(Worker& worker);
+  void offer(Worker& worker);
   void retract(Slot slot);
   void credit_changed(Worker& worker);
 
@@ -135,6 +166,8 @@ struct Core {
   void on_replicas_dropped(Worker& worker, const msg::ReplicasDropped& message);
   // The slot of the task if `attempt` is its attempt on this worker; else counts a stale answer.
   Slot answered_attempt(Worker& worker, TaskId task, AttemptId attempt);
+  bool held_by(ResultId result, WorkerSlot worker) const;
+  void input_arrived(Slot consumer);
   void adopt(Worker& worker, ResultId result, std::uint64_t nbytes);
   void announce(Slot slot, std::uint16_t output);
   void remove_replica(Slot slot, std::uint16_t output, WorkerSlot worker);
@@ -150,6 +183,7 @@ struct Core {
   // ---- errors.cc ----
   void fail(TaskId task, ErrorInfo error);
   void fail(TaskId task, std::shared_ptr<const Failure> failure);
+  void fail_because_of(const Task& producer, TaskId task);
   ErrorInfo error_of(const Failure& failure) const;
 
   // ---- workers.cc ----
@@ -296,6 +330,8 @@ struct Core {
   std::vector<WorkerSlot> with_frees_;           // workers with something in to_free
   std::uint64_t slots_ = 0;                      // granted and not come back: free or bound
   AttemptId last_attempt_{};
+  std::unordered_map<TaskId, WorkerId> asked_back_;       // phase retracting, for an idle worker; few
+  std::vector<std::pair<TaskId, WorkerId>> handed_over_;  // came back: to be bound in settle()
 
   std::vector<TaskId> doubted_;
   std::int64_t recovery_priority_ = 0;

@@ -28,6 +28,8 @@ void Core::fail(TaskId task, ErrorInfo error) {
        std::make_shared<const Failure>(Failure{std::make_shared<const ErrorInfo>(std::move(error)), nullptr, task, 0}));
 }
 
+void Core::fail_because_of(const Task& producer, TaskId task) { fail(task, caused_by(producer.failure, task)); }
+
 void Core::fail(TaskId first, std::shared_ptr<const Failure> failure) {
   std::vector<std::pair<TaskId, std::shared_ptr<const Failure>>> failing{{first, std::move(failure)}};
   while (!failing.empty()) {
@@ -52,7 +54,7 @@ void Core::fail(TaskId first, std::shared_ptr<const Failure> failure) {
         if (consumers.active == 0) continue;
         reader.consumers->for_each(index, [&](std::uint32_t consumer) {
           if (!consumers.is_active(consumer)) return;
-          // One that a worker has already may still succeed; if it comes back, it asks for its inputs again.
+          // One that a worker has already may still succeed; if it comes back, it finds the error here.
           const Slot of = consumers.slot(consumer);
           if (of != kNoSlot && tasks_[of].state == TaskState::kProcessing) return;
           const TaskId task = make_task_id(consumers.id, consumer);
@@ -62,7 +64,7 @@ void Core::fail(TaskId first, std::shared_ptr<const Failure> failure) {
     }
     if (wanted && slot == kNoSlot) slot = create_record(layer, index);
     if (slot != kNoSlot) {
-      tasks_[slot].failure = wanted ? cause : nullptr;
+      tasks_[slot].failure = cause;
       tidy(slot);
     }
     if (wanted) notify_erred(layer, index, error_of(*cause));

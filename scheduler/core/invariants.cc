@@ -2,6 +2,7 @@
 // call it after every event.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <map>
 
 #include "scheduler/core/core.h"
@@ -82,7 +83,8 @@ class Checker {
       case TaskState::kNoWorker:
         check(active, task, "nobody needs it");
         check_inputs(task, layer);
-        check((task.state != TaskState::kWaiting) == (task.queued_in != QueueKind::kNone), task, "queued by half");
+        check(task.queued_in != QueueKind::kNone || task.state == TaskState::kWaiting, task, "queued by half");
+        check((task.queued_in == QueueKind::kAhead) <= (task.state == TaskState::kWaiting), task, "ready, yet ahead");
         break;
       case TaskState::kProcessing: {
         check(active || task.phase == TaskPhase::kRetracting, task, "nobody needs it and it is not retracted");
@@ -125,7 +127,7 @@ class Checker {
         check(worker < core_.workers_.size() && core_.workers_[worker], task, "held by a worker that is gone");
       }
       kept = kept || output.available();
-      error_wanted = error_wanted || (!output.available() && output.wants != 0);
+      error_wanted = error_wanted || (!output.available() && output.needed());
     }
     if (task.state == TaskState::kMemory) check(kept, task, "in memory nowhere");
     if (task.state == TaskState::kErred) check(error_wanted, task, "an error that nobody wants");
@@ -150,6 +152,13 @@ class Checker {
   }
 
   void check_queued(Slot slot, const Task& task, const LayerRecord& layer) {
+    if (task.queued_in == QueueKind::kAhead) {
+      std::uint8_t depth = 0;
+      check(core_.producing_worker(task, depth) == task.queue, task, "ahead of what its worker does not make");
+      check_place(slot, task, core_.worker_at(task.queue).ahead);
+      ++ahead_;
+      return;
+    }
     const Kernel& kernel = core_.kernels_[layer.kernel];
     check((kernel.live == 0) == (task.state == TaskState::kNoWorker), task, "queued without a worker, or the reverse");
     const ReadyQueue* queue = nullptr;
@@ -163,11 +172,15 @@ class Checker {
       check(core_.groups_[worker.group].has[layer.kernel], task, "queued for a worker without its kernel");
       queue = &worker.ready;
     }
-    const auto& entries = queue->entries();
+    check_place(slot, task, *queue);
+    ++queued_;
+  }
+
+  void check_place(Slot slot, const Task& task, const ReadyQueue& queue) {
+    const auto& entries = queue.entries();
     check(task.position < entries.size() && entries[task.position].slot == slot, task, "lost in its queue");
     check(task.position == 0 || !ReadyQueue::before(entries[task.position], entries[(task.position - 1) / 2]), task,
           "out of order in its queue");
-    ++queued_;
   }
 
   void check_counters() {
@@ -191,8 +204,24 @@ class Checker {
       threads += worker.registration.threads;
       bound += worker.bound.size();
       ready_ += worker.ready.size();
-      std::uint64_t hash = 0;
-      for (Slot task : worker.bound) hash ^= msg::mix(core_.tasks_[task].attempt);
+      ahead_ -= worker.ahead.size();
+      std::uint64_t hash = 0, lacking = 0, expected = 0, asked = 0;
+      for (Slot task : worker.bound) {
+        hash ^= msg::mix(core_.tasks_[task].attempt);
+        lacking += core_.tasks_[task].missing != 0 ? 1 : 0;
+        expected += core_.tasks_[task].expected_us;
+        asked += core_.asked_back_.contains(core_.tasks_[task].id) ? 1 : 0;
+        check(core_.tasks_[task].phase == TaskPhase::kRetracting || !core_.asked_back_.contains(core_.tasks_[task].id),
+              core_.tasks_[task], "asked for, yet not retracting");
+      }
+      const auto awaits = std::count_if(core_.asked_back_.begin(), core_.asked_back_.end(),
+                                        [&](const auto& entry) { return entry.second == worker.id; });
+      check(expected == worker.expected_us, "a worker's expected time miscounted");
+      check(asked == worker.asked_back && static_cast<std::uint64_t>(awaits) == worker.awaits,
+            "tasks asked back miscounted");
+      asked_ += asked;
+      check(lacking == worker.bound_ahead, "a worker's tasks bound ahead miscounted");
+      check(worker.credit() == 0 || worker.ahead.empty(), "idle credit while tasks could be bound ahead");
       check(hash == worker.attempts_hash, "hash of a worker's attempts");
       check(worker.answered + worker.bound.size() == worker.spent, "a worker's attempts miscounted");
       check(worker.spent <= worker.granted, "bound beyond the credit");
@@ -202,6 +231,7 @@ class Checker {
       check(group.credit.contains(slot) == (worker.credit() != 0), "credit not offered");
       check(group.load.contains(slot) == !worker.ready.empty(), "load not known");
     }
+    check(asked_ == core_.asked_back_.size(), "tasks asked back that no worker has");
     check(slots == core_.slots_, "slots miscounted");
     check(workers == core_.counters_.workers && workers == core_.by_worker_.size(), "workers miscounted");
     check(threads == core_.counters_.threads, "threads miscounted");
@@ -218,7 +248,7 @@ class Checker {
       check(kernel.listed == !kernel.ready.empty(), "a kernel's ready tasks not listed");
       check(!core_.kernel_missing(kernel) || kernel.ready.empty(), "a task waits for a kernel that does not exist");
     }
-    check(ready_ == queued_, "tasks in queues miscounted");
+    check(ready_ == queued_ && ahead_ == 0, "tasks in queues miscounted");
   }
 
   void check_sessions() {
@@ -272,7 +302,7 @@ class Checker {
   }
 
   Core& core_;
-  std::uint64_t active_ = 0, known_ = 0, released_ = 0, queued_ = 0, ready_ = 0;
+  std::uint64_t active_ = 0, known_ = 0, released_ = 0, queued_ = 0, ready_ = 0, ahead_ = 0, asked_ = 0;
   std::map<TaskState, std::uint64_t> states_;
   std::map<std::uint16_t, std::uint64_t> account_active_, account_processing_, account_queued_, account_no_worker_;
 };

@@ -61,6 +61,9 @@ struct LayerRecord {
   SparseArray<std::uint32_t> slots;  // slot of the record plus one
   std::uint32_t active = 0;
   std::uint32_t known = 0;  // tasks with a record
+  double mean_ns = 0;       // of its tasks' kernels, the last ones counting most; 0: none has ended
+
+  void observe(std::uint64_t compute_ns);
 
   static constexpr std::uint16_t kActive = 0x8000;
   static constexpr std::uint16_t kAccount = 0x7FFF;

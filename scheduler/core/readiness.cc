@@ -11,17 +11,24 @@ void Core::enter(Slot slot) {
   const std::uint32_t index = index_of(task.id);
   task.missing = 0;
   std::vector<TaskId> abandoned;  // inputs that are neither there nor on their way
+  Slot failed = kNoSlot;          // an input that failed while a worker had the task
   for (const LayerInput& input : layer.inputs) {
     const LayerRecord& producers = layers_.at(input.layer);
     for_each_distinct(input, index, [&](std::uint32_t producer) {
       const Slot of = producers.slot(producer);
       if (of != kNoSlot && tasks_[of].output(input.output).available()) return;
       ++task.missing;
-      if (!producers.is_active(producer)) abandoned.push_back(make_task_id(producers.id, producer));
+      if (producers.is_active(producer)) return;
+      abandoned.push_back(make_task_id(producers.id, producer));
+      if (of != kNoSlot && tasks_[of].failure) failed = of;
     });
   }
   if (task.missing == 0) {
     make_ready(slot);
+    return;
+  }
+  if (failed != kNoSlot) {
+    fail_because_of(tasks_[failed], task.id);
     return;
   }
   set_state(task, TaskState::kWaiting);
@@ -29,10 +36,12 @@ void Core::enter(Slot slot) {
     LayerRecord& producers = layers_.at(layer_of(producer));
     if (!producers.is_active(index_of(producer))) demand_again(producers, index_of(producer), task.account);
   }
+  consider_ahead(slot);
 }
 
 void Core::make_ready(Slot slot) {
   Task& task = tasks_[slot];
+  task.ahead_depth = 0;
   const LayerRecord& layer = layer_of_task(task);
   Kernel& kernel = kernels_[layer.kernel];
   const WorkerSlot holder = kernel.live == 0 || layer.is_root() ? kNoSlot : preferred_holder(task);
@@ -70,6 +79,8 @@ void Core::leave_queue(Slot slot) {
     Worker& worker = worker_at(task.queue);
     worker.ready.erase(slot, tasks_);
     load_changed(worker);
+  } else if (task.queued_in == QueueKind::kAhead) {
+    worker_at(task.queue).ahead.erase(slot, tasks_);
   } else {
     Kernel& kernel = kernels_[task.queue];
     kernel.ready.erase(slot, tasks_);

@@ -2,9 +2,8 @@
 
 namespace tegula::scheduler {
 
-void ReadyQueue::push(Slot slot, TaskTable& tasks) {
-  const Task& task = tasks[slot];
-  const Entry entry{task.priority, task.id, slot};
+void ReadyQueue::push(Slot slot, std::int64_t priority, TaskTable& tasks) {
+  const Entry entry{priority, tasks[slot].id, slot};
   heap_.push_back(entry);
   sift(heap_.size() - 1, entry, tasks);
 }

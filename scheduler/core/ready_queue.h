@@ -12,8 +12,8 @@ namespace tegula::scheduler {
 class ReadyQueue {
  public:
   struct Entry {
-    std::int64_t priority;
-    TaskId id;  // breaks ties, so that the order does not depend on the table of records
+    std::int64_t priority;  // the task's, unless it was pushed with another
+    TaskId id;              // breaks ties, so that the order does not depend on the table of records
     Slot slot;
   };
 
@@ -25,7 +25,8 @@ class ReadyQueue {
   static bool before(const Entry& a, const Entry& b) {
     return a.priority != b.priority ? a.priority < b.priority : a.id < b.id;
   }
-  void push(Slot slot, TaskTable& tasks);
+  void push(Slot slot, TaskTable& tasks) { push(slot, tasks[slot].priority, tasks); }
+  void push(Slot slot, std::int64_t priority, TaskTable& tasks);
   void erase(Slot slot, TaskTable& tasks);
 
  private:

@@ -12,6 +12,11 @@ bool Core::result_exists(ResultId result) const {
   return layer != nullptr && index_of(result.task) < layer->tasks && result.output < layer->outputs;
 }
 
+bool Core::held_by(ResultId result, WorkerSlot worker) const {
+  const Slot slot = find_slot(result.task);
+  return slot != kNoSlot && tasks_[slot].output(result.output).replicas.contains(worker);
+}
+
 Slot Core::answered_attempt(Worker& worker, TaskId id, AttemptId attempt) {
   const Slot slot = find_slot(id);
   if (slot != kNoSlot) {
@@ -43,6 +48,7 @@ void Core::on_finished(Worker& worker, msg::TaskFinished& message) {
   unbind(slot);
   ++counters_.tasks_finished;
   counters_.compute_ns += message.compute_ns;
+  layer.observe(message.compute_ns);
   const bool was_active = layer.is_active(index);
   if (was_active) {
     ++sessions_[task.account]->done;
@@ -67,14 +73,26 @@ void Core::announce(Slot slot, std::uint16_t o) {
       const LayerRecord& consumers = layers_.at(reader.layer);
       if (consumers.active == 0 || consumers.known == 0) continue;
       reader.consumers->for_each(index_of(task.id), [&](std::uint32_t consumer) {
-        const Slot of = consumers.slot(consumer);
-        if (of == kNoSlot) return;
-        Task& waiting = tasks_[of];
-        if (waiting.state == TaskState::kWaiting && --waiting.missing == 0) make_ready(of);
+        if (const Slot of = consumers.slot(consumer); of != kNoSlot) input_arrived(of);
       });
     }
   }
   if (task.output(o).wants != 0) notify_ready(task, o);
+}
+
+void Core::input_arrived(Slot slot) {
+  Task& task = tasks_[slot];
+  if (task.state == TaskState::kWaiting) {
+    if (--task.missing != 0) {
+      consider_ahead(slot);
+      return;
+    }
+    leave_queue(slot);
+    make_ready(slot);
+  } else if (task.state == TaskState::kProcessing && task.missing != 0 && --task.missing == 0) {
+    task.ahead_depth = 0;
+    --worker_at(task.worker).bound_ahead;
+  }
 }
 
 void Core::on_failed(Worker& worker, msg::TaskFailed& message) {
@@ -98,22 +116,25 @@ void Core::on_returned(Worker& worker, msg::TaskReturned& message) {
   const Slot slot = answered_attempt(worker, message.task, message.attempt);
   if (slot == kNoSlot) return;
   Task& task = tasks_[slot];
+  if (const auto asked = asked_back_.find(task.id); asked != asked_back_.end()) {
+    handed_over_.emplace_back(task.id, asked->second);
+  }
   unbind(slot);
+  drop_ahead(slot);
   ++counters_.tasks_returned;
   std::string missing;
   for (const auto& item : message.missing) {
     if (!result_exists(item.result)) continue;
     Worker* holder = find_worker(item.holder);
+    // Bound ahead of an attempt that had come back already: that is news, not a failure.
+    if (holder == &worker && !held_by(item.result, worker.slot)) continue;
     if (missing.empty()) {
       missing = fmt::format("{} from {}", key_of(item.result.task),
                             holder != nullptr ? holder->registration.name : std::string("a worker that is gone"));
     }
-    const Slot source = find_slot(item.result.task);
-    if (holder == nullptr || source == kNoSlot) continue;
-    if (tasks_[source].output(item.result.output).replicas.contains(holder->slot)) {
-      free_on(holder->slot, item.result);  // if it is there after all, nobody knows it any more
-      remove_replica(source, item.result.output, holder->slot);
-    }
+    if (holder == nullptr || !held_by(item.result, holder->slot)) continue;
+    free_on(holder->slot, item.result);  // if it is there after all, nobody knows it any more
+    remove_replica(find_slot(item.result.task), item.result.output, holder->slot);
   }
   if (!layer_of_task(task).is_active(index_of(task.id))) {
     tidy(slot);
@@ -201,6 +222,7 @@ void Core::output_gone(Slot slot, std::uint16_t o) {
       if (of == kNoSlot) return;
       Task& reading = tasks_[of];
       if (reading.state == TaskState::kWaiting) {
+        leave_queue(of);
         ++reading.missing;
       } else if (reading.queued_in != QueueKind::kNone) {
         leave_queue(of);
@@ -235,12 +257,12 @@ void Core::release_output(Slot slot, std::uint16_t o) {
 void Core::tidy(Slot slot) {
   Task& task = tasks_[slot];
   bool kept = false;
-  bool error_wanted = false;
+  bool error_wanted = false;  // also by a consumer that a worker has: should it come back, it fails as well
   for (std::uint16_t o = 0; o < task.output_count; ++o) {
     Output& output = task.output(o);
     if (output.available() && !output.needed()) release_output(slot, o);
     kept = kept || output.available();
-    error_wanted = error_wanted || (!output.available() && output.wants != 0);
+    error_wanted = error_wanted || (!output.available() && output.needed());
   }
   if (task.phase != TaskPhase::kNone || layer_of_task(task).is_active(index_of(task.id))) return;
   if (task.failure && error_wanted) {

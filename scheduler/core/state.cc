@@ -16,6 +16,7 @@ struct WorkerMessage {
   void operator()(msg::TaskFinished& m) const { core.on_finished(worker, m); }
   void operator()(msg::TaskFailed& m) const { core.on_failed(worker, m); }
   void operator()(msg::TaskReturned& m) const { core.on_returned(worker, m); }
+  void operator()(msg::TaskRunning& m) const { core.on_running(worker, m); }
   void operator()(msg::ReplicasAdded& m) const { core.on_replicas_added(worker, m); }
   void operator()(msg::ReplicasDropped& m) const { core.on_replicas_dropped(worker, m); }
   void operator()(msg::GrantSlots& m) const { core.on_grant(worker, m); }
@@ -94,6 +95,7 @@ void Core::settle(Time time, std::vector<Action>& out) {
     resolve_doubts();
     expand();
   } while (bind_ready() && !expandable_.empty() && steps_left_ > 0);
+  ask_back();
   fail_missing_kernels();  // of what was expanded last
   resolve_doubts();
 
@@ -137,6 +139,9 @@ void Core::on(FromClient& event) {
 
 void Core::tick() {
   watch_progress();
+  for (const auto& worker : workers_) {
+    if (worker) workload_changed(*worker);
+  }
   if (config_.worker_timeout != Time{}) {
     for (std::size_t slot = 0; slot < workers_.size(); ++slot) {
       if (workers_[slot] && now_ - workers_[slot]->last_heard > config_.worker_timeout) {
@@ -158,7 +163,7 @@ void Core::tick() {
 bool Core::empty() const {
   return layers_.size() == 0 && tasks_.size() == 0 && active_ == 0 && by_wire_session_.empty() &&
          sessions_.size() == free_sessions_.size() + 1 && sessions_[0]->cursors.empty() && ready_kernels_.empty() &&
-         by_kernel_.empty() && deaths_.empty();
+         by_kernel_.empty() && deaths_.empty() && asked_back_.empty();
 }
 
 SchedulerState::SchedulerState(SchedulerConfig config) : core_(std::make_unique<Core>(config)) {}

@@ -30,6 +30,9 @@ struct SchedulerConfig {
   std::uint64_t max_demanded_tasks = 1u << 28;  // of all sessions together; a submission beyond it is refused
   std::size_t log_size = 1u << 16;              // transitions kept for story()
   std::size_t root_margin = 256;                // roots that may be ready beyond twice the slots
+  // A task that has not started moves to an idle worker when it would start so much earlier there.
+  std::chrono::nanoseconds worthwhile_gain = std::chrono::milliseconds(2);
+  double assumed_bandwidth = 1e9;          // bytes per second between workers, for that decision
   std::size_t expansion_steps = 1u << 16;  // steps of expansion in one settle(), so that other events get their turn
   // Work is there and nothing has finished for this long: a Report says what is waited for. 0: never.
   std::chrono::nanoseconds stall_report = std::chrono::seconds(30);
@@ -46,8 +49,9 @@ enum class TaskState : std::uint8_t {
   kErred,
   kForgotten,  // not known
 };
-// Of a task in kProcessing. Whether a bound task executes already is known to its worker only.
-enum class TaskPhase : std::uint8_t { kNone, kBound, kRetracting };
+// Of a task in kProcessing. A bound task may execute already: that is known when its worker says so (in a heartbeat, or
+// when it is asked to give it back).
+enum class TaskPhase : std::uint8_t { kNone, kBound, kRunning, kRetracting };
 
 std::string_view name_of(TaskState state);  // "no-worker"
 
@@ -71,6 +75,7 @@ struct Counters {
   // since start
   std::uint64_t tasks_finished = 0, tasks_failed = 0, tasks_returned = 0, tasks_recomputed = 0;
   std::uint64_t assignments = 0, retractions = 0, adopted_replicas = 0, results_freed = 0;
+  std::uint64_t tasks_asked_back = 0, tasks_moved = 0;  // for idle workers; how many of them came
   std::uint64_t workers_joined = 0, workers_lost = 0, sessions = 0, submissions = 0, submissions_refused = 0;
   std::uint64_t compute_ns = 0;  // in kernels, as workers reported
   // Things that no honest, bug-free peer does. Each must be 0 in a test without faults.

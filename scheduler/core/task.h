@@ -85,8 +85,9 @@ struct Failure {
   std::uint32_t depth = 0;
 };
 
-// Where a ready task waits.
-enum class QueueKind : std::uint8_t { kNone, kKernel, kWorker };
+// Where a task waits to be bound: ready ones for a worker with the kernel or for a certain one, and waiting ones whose
+// missing inputs are all made by attempts of one worker, for that worker.
+enum class QueueKind : std::uint8_t { kNone, kKernel, kWorker, kAhead };
 
 struct Task {
   TaskId id{};                  // 0: a free record
@@ -94,8 +95,10 @@ struct Task {
   std::int64_t priority = 0;    // smaller first
   WorkerSlot worker = kNoSlot;  // kProcessing
   std::uint32_t position = 0;  // in its ready queue, or in its worker's list of bound tasks; free records: the next one
-  std::uint32_t queue = 0;     // kKernel: the kernel's slot, kWorker: the worker's
-  std::uint32_t missing = 0;   // kWaiting: inputs (by rule and producer) that are not available
+  std::uint32_t queue = 0;     // kKernel: the kernel's slot, kWorker, kAhead: the worker's
+  // kWaiting: inputs (by rule and producer) that are not available. kProcessing: those of them that were not when it
+  // was bound; only for decisions about load, since an input that was lost and made again counts as one of them.
+  std::uint32_t missing = 0;
   TaskState state = TaskState::kForgotten;
   TaskPhase phase = TaskPhase::kNone;
   QueueKind queued_in = QueueKind::kNone;
@@ -103,7 +106,9 @@ struct Task {
   std::uint8_t deaths = 0;       // of workers that probably executed it, see workers.cc
   std::uint8_t near_deaths = 0;  // of workers that had it at all
   std::uint8_t fetch_failures = 0;
-  std::uint16_t account = 0;  // the session whose submission first asked for it
+  std::uint32_t expected_us = 0;  // kProcessing: what it was expected to take when it was bound; 0: unknown
+  std::uint8_t ahead_depth = 0;   // attempts in a row that must end on the worker before this one can start
+  std::uint16_t account = 0;      // the session whose submission first asked for it
   std::uint16_t output_count = 1;
   std::shared_ptr<const Failure> failure;  // kErred
   Output first;

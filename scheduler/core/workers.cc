@@ -63,6 +63,7 @@ void Core::on(WorkerJoined& event) {
     if (sessions_[s]) mark_expandable(static_cast<std::uint16_t>(s));
   }
   on_grant(worker, {worker.registration.slots_granted});
+  workload_changed(worker);
 }
 
 void Core::on_grant(Worker& worker, const msg::GrantSlots& message) {
@@ -76,6 +77,13 @@ void Core::on_grant(Worker& worker, const msg::GrantSlots& message) {
 // of these answers have come; if assignments are still on their way, the two hashes cannot be compared.
 void Core::on_heartbeat(Worker& worker, const msg::WorkerHeartbeat& message) {
   worker.heartbeat = message;
+  if (!message.running.empty() && message.running.size() <= worker.registration.threads) {
+    const std::unordered_set<AttemptId> running(message.running.begin(), message.running.end());
+    for (const Slot slot : worker.bound) {
+      Task& task = tasks_[slot];
+      if (task.phase == TaskPhase::kBound && running.contains(task.attempt)) task.phase = TaskPhase::kRunning;
+    }
+  }
   if (message.received == worker.spent && message.sent == worker.answered &&
       message.attempts_hash != worker.attempts_hash) {
     ++counters_.heartbeat_mismatches;
@@ -190,6 +198,8 @@ void Core::lose_worker(WorkerSlot gone, LossReason reason, const std::string& de
   WorkerGroup& group = groups_[worker.group];
   group.credit.update(gone, 0);
   group.load.update(gone, 0);
+  group.idle.update(gone, 0);
+  group.delay.update(gone, 0);
   --group.live;
   for (const auto& other : workers_) {
     if (other) other->introduced.erase(worker.id);
@@ -212,6 +222,7 @@ void Core::lose_worker(WorkerSlot gone, LossReason reason, const std::string& de
   std::vector<Slot> ready;
   for (const auto& entry : worker.ready.entries()) ready.push_back(entry.slot);
   for (Slot slot : ready) tasks_[slot].queued_in = QueueKind::kNone;
+  for (const auto& entry : worker.ahead.entries()) tasks_[entry.slot].queued_in = QueueKind::kNone;  // they wait on
   for (std::uint32_t k = 0; k < kernels_.size(); ++k) {
     if (group.has[k] && --kernels_[k].live == 0) requeue_kernel(k);
   }
@@ -222,8 +233,10 @@ void Core::lose_worker(WorkerSlot gone, LossReason reason, const std::string& de
   for (std::size_t i = 0; i < bound.size(); ++i) {
     Task& task = tasks_[bound[i]];
     task.worker = kNoSlot;
-    if (reason != LossReason::kOrderly && task.phase == TaskPhase::kBound &&
-        blame(task, worker, i < worker.registration.threads)) {
+    task.missing = 0;
+    end_asking(task);
+    const bool likely = task.phase == TaskPhase::kRunning || i < worker.registration.threads;
+    if (reason != LossReason::kOrderly && task.phase != TaskPhase::kRetracting && blame(task, worker, likely)) {
       stopped.push_back(task.id);
     }
   }

@@ -29,6 +29,12 @@ struct Worker {
   std::uint64_t attempts_hash = 0;       // xor of mix(attempt) over `bound`
   std::vector<Slot> bound;               // its attempts under way; Task::position is the place here
   ReadyQueue ready;                      // tasks that want to go here, for the inputs it holds
+  ReadyQueue ahead;                      // waiting tasks whose missing inputs are all made here
+  std::uint32_t bound_ahead = 0;         // of `bound`: inputs are still missing
+  std::uint64_t expected_us = 0;         // over `bound`
+  std::uint32_t asked_back = 0;          // of `bound`: for other workers
+  std::uint32_t awaits = 0;              // tasks asked back for this worker
+  Time last_answer{};                    // of an attempt, or when it had none
   bool offered = false;                  // listed in Core::offers_
 
   std::unordered_set<WorkerId> introduced;  // peers whose address it was sent
@@ -38,6 +44,8 @@ struct Worker {
   std::uint64_t incoming = 0;  // bytes of copies that it was asked to fetch
 
   std::uint64_t credit() const { return retiring != 0 ? 0 : granted - spent; }
+  // Bound tasks that could run, as far as is known here.
+  std::size_t runnable() const { return bound.size() - bound_ahead; }
 };
 
 // Workers with the same set of kernels. Nearly always there is one group.
@@ -47,6 +55,8 @@ struct WorkerGroup {
   std::uint32_t live = 0;
   SlotHeap credit;  // workers by free slots
   SlotHeap load;    // workers by the length of their ready queue
+  SlotHeap idle;    // workers by threads without a task, bound or on its way
+  SlotHeap delay;   // workers that have more tasks than threads: microseconds until the last of them starts
 };
 
 // A kernel that some layer names.

@@ -36,6 +36,10 @@ struct FakeWorker {
     outbox.push_back(std::move(message));
     ++sent;
   }
+  bool makes(TaskId task) const {
+    return std::any_of(attempts.begin(), attempts.end(),
+                       [task](const auto& held) { return held.second.assign.task == task && !held.second.abandoned; });
+  }
   std::uint64_t hash() const {
     std::uint64_t hash = 0;
     for (const auto& [attempt, what] : attempts) hash ^= msg::mix(attempt);
@@ -207,7 +211,9 @@ class Storm {
     } else if (const auto* retract = std::get_if<msg::Retract>(&message)) {
       const auto found = worker.attempts.find(retract->attempt);
       if (found == worker.attempts.end()) return true;  // its answer is on the way
-      if (found->second.executing) {
+      if (found->second.executing && !retract->cancel) {
+        worker.outbox.push_back(msg::TaskRunning{retract->attempt, retract->task});
+      } else if (found->second.executing) {
         found->second.abandoned = true;
       } else {
         worker.answer(retract->attempt, msg::TaskReturned{retract->attempt, retract->task, {}});
@@ -246,14 +252,21 @@ class Storm {
       return;
     }
     std::vector<msg::TaskReturned::Missing> missing;
+    bool follows = false;  // an attempt that is here makes an input
     const Layer& layer = *worker.layers.at(layer_of(assign.task));
     for (std::size_t r = 0; r < layer.inputs.size(); ++r) {
       for_each_producer(layer, r, index_of(assign.task), [&](std::uint32_t producer) {
         const ResultId input{make_task_id(static_cast<LayerId>(layer.inputs[r].layer), producer),
                              layer.inputs[r].output};
-        if (!worker.store.contains(input)) fetch(worker, assign, input, missing);
+        if (worker.store.contains(input)) return;
+        if (worker.makes(input.task)) {
+          follows = true;
+        } else {
+          fetch(worker, assign, input, missing);
+        }
       });
     }
+    if (follows && missing.empty()) return;
     if (missing.empty()) {
       attempt.executing = true;
     } else {

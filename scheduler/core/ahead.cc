@@ -1,0 +1,77 @@
+// Waiting tasks that can follow their inputs on one worker. While a task waits, its missing inputs may all be bound to
+// one worker; then it can be bound there as well, ahead of them: the worker starts it when the last of them is done,
+// without asking anybody. Such a task holds a slot there and no bytes. Those with fewest attempts before them go first,
+// so that every thread has something that follows.
+#include <algorithm>
+
+#include "scheduler/core/core.h"
+
+namespace tegula::scheduler {
+namespace {
+
+// A task that lacks more inputs is not looked at: each look costs as much as it has inputs.
+constexpr std::uint32_t kMostMissing = 4;
+constexpr std::uint8_t kMostDepth = 64;
+
+// Depth first, then the task's own priority.
+std::int64_t order_of(const Task& task) {
+  constexpr int kDepthShift = 56;
+  constexpr std::int64_t kMask = (std::int64_t{1} << kDepthShift) - 1;
+  return (static_cast<std::int64_t>(task.ahead_depth) << kDepthShift) | (task.priority & kMask);
+}
+
+}  // namespace
+
+WorkerSlot Core::producing_worker(const Task& task, std::uint8_t& depth) const {
+  if (task.missing == 0 || task.missing > kMostMissing) return kNoSlot;
+  const LayerRecord& layer = layers_.at(layer_of(task.id));
+  WorkerSlot at = kNoSlot;
+  bool one = true;
+  depth = 0;
+  for (const LayerInput& input : layer.inputs) {
+    const LayerRecord& producers = layers_.at(input.layer);
+    input.rule.view().for_each(index_of(task.id), [&](std::uint32_t producer) {
+      const Slot slot = producers.slot(producer);
+      if (slot == kNoSlot) {
+        one = false;
+        return;
+      }
+      const Task& made = tasks_[slot];
+      if (made.output(input.output).available()) return;
+      one = one && (made.phase == TaskPhase::kBound || made.phase == TaskPhase::kRunning) &&
+            (at == kNoSlot || at == made.worker);
+      at = made.worker;
+      depth = std::max(depth, made.ahead_depth);
+    });
+    if (!one) return kNoSlot;
+  }
+  if (at == kNoSlot || depth >= kMostDepth || !groups_[workers_[at]->group].has[layer.kernel]) return kNoSlot;
+  ++depth;
+  return at;
+}
+
+void Core::consider_ahead(Slot slot) {
+  Task& task = tasks_[slot];
+  if (task.state != TaskState::kWaiting || task.queued_in != QueueKind::kNone) return;
+  std::uint8_t depth = 0;
+  const WorkerSlot at = producing_worker(task, depth);
+  if (at == kNoSlot) return;
+  Worker& worker = worker_at(at);
+  task.ahead_depth = depth;
+  task.queued_in = QueueKind::kAhead;
+  task.queue = at;
+  worker.ahead.push(slot, order_of(task), tasks_);
+  offer(worker);
+}
+
+void Core::consider_consumers_ahead(Slot producer) {
+  for_each_known_consumer(tasks_[producer], [this](Slot consumer) { consider_ahead(consumer); });
+}
+
+void Core::drop_ahead(Slot producer) {
+  for_each_known_consumer(tasks_[producer], [this](Slot consumer) {
+    if (tasks_[consumer].queued_in == QueueKind::kAhead) leave_queue(consumer);
+  });
+}
+
+}  // namespace tegula::scheduler

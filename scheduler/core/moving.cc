@@ -1,0 +1,134 @@
+// A worker with an idle thread gets what has not started elsewhere, when it would start there noticeably earlier. The
+// other worker is asked to give the task back; only its answer moves the task, so no task is ever in two places. It
+// can't go to and fro: it moves to a thread that has nothing, and then that worker is not one to take from.
+#include <algorithm>
+
+#include "scheduler/core/core.h"
+
+namespace tegula::scheduler {
+namespace {
+
+constexpr std::size_t kMostLookedAt = 16;  // of a worker's tasks, the last ones first
+constexpr double kLatency = 200e-6;        // seconds for asking, and again for each input's fetch
+
+}  // namespace
+
+void Core::workload_changed(Worker& worker) {
+  WorkerGroup& group = groups_[worker.group];
+  const std::size_t threads = worker.registration.threads;
+  const std::size_t taken = worker.bound.size() + worker.awaits;
+  group.idle.update(worker.slot, taken < threads ? threads - taken : 0);
+  std::uint64_t delay = 0;
+  if (worker.bound.size() - worker.asked_back > threads) {
+    // Nothing was answered for a while: what runs takes longer than expected, and what waits behind it too.
+    const auto silent = std::chrono::duration_cast<std::chrono::microseconds>(now_ - worker.last_answer).count();
+    delay =
+        worker.expected_us / std::max<std::size_t>(threads, 1) + static_cast<std::uint64_t>(std::max<long>(silent, 0));
+  }
+  group.delay.update(worker.slot, delay);
+}
+
+void Core::ask_back() {
+  const auto worthwhile = static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(config_.worthwhile_gain).count());
+  for (WorkerGroup& thieves : groups_) {
+    for (WorkerGroup& group : groups_) {
+      while (!thieves.idle.empty() && !group.delay.empty() && group.delay.top_key() >= worthwhile) {
+        Worker& to = worker_at(thieves.idle.top());
+        Worker& from = worker_at(group.delay.top());
+        if (to.credit() <= to.awaits) {
+          thieves.idle.update(to.slot, 0);  // here and below: until something changes there
+          continue;
+        }
+        const Slot slot = movable_task(from, to);
+        if (slot == kNoSlot) {
+          group.delay.update(from.slot, 0);
+          continue;
+        }
+        Task& task = tasks_[slot];
+        task.phase = TaskPhase::kRetracting;
+        asked_back_[task.id] = to.id;
+        ++from.asked_back;
+        ++to.awaits;
+        ++counters_.tasks_asked_back;
+        drop_ahead(slot);
+        send(from, msg::Retract{task.attempt, task.id, false});
+        workload_changed(from);
+        workload_changed(to);
+      }
+    }
+  }
+}
+
+// Of the tasks bound last the one that is least urgent and would start earlier on the other worker.
+Slot Core::movable_task(const Worker& from, const Worker& to) const {
+  const std::vector<bool>& has = groups_[to.group].has;
+  const double delay = static_cast<double>(groups_[from.group].delay.top_key()) * 1e-6;
+  const double least = std::chrono::duration<double>(config_.worthwhile_gain).count();
+  Slot best = kNoSlot;
+  const std::size_t end = from.bound.size() - std::min(from.bound.size(), kMostLookedAt);
+  for (std::size_t i = from.bound.size(); i > end; --i) {
+    const Task& task = tasks_[from.bound[i - 1]];
+    const LayerRecord& layer = layers_.at(layer_of(task.id));
+    if (task.phase != TaskPhase::kBound || task.missing != 0 || !has[layer.kernel]) continue;
+    if (!layer.is_active(index_of(task.id))) continue;
+    if (best != kNoSlot && tasks_[best].priority >= task.priority) continue;
+    const double waits = delay - static_cast<double>(task.expected_us) * 1e-6;
+    if (waits - seconds_to_fetch(task, to) >= least) best = from.bound[i - 1];
+  }
+  return best;
+}
+
+double Core::seconds_to_fetch(const Task& task, const Worker& to) const {
+  const LayerRecord& layer = layers_.at(layer_of(task.id));
+  double seconds = kLatency;
+  for (const LayerInput& input : layer.inputs) {
+    const LayerRecord& producers = layers_.at(input.layer);
+    input.rule.view().for_each(index_of(task.id), [&](std::uint32_t producer) {
+      const Slot slot = producers.slot(producer);
+      if (slot == kNoSlot) return;
+      const Output& output = tasks_[slot].output(input.output);
+      if (output.replicas.contains(to.slot)) return;
+      seconds += kLatency + static_cast<double>(output.nbytes) / config_.assumed_bandwidth;
+    });
+  }
+  return seconds;
+}
+
+void Core::end_asking(Task& task) {
+  const auto asked = asked_back_.find(task.id);
+  if (asked == asked_back_.end()) return;
+  if (Worker* to = find_worker(asked->second)) {
+    --to->awaits;
+    workload_changed(*to);
+  }
+  asked_back_.erase(asked);
+  if (task.worker != kNoSlot) --worker_at(task.worker).asked_back;
+}
+
+void Core::on_running(Worker& worker, const msg::TaskRunning& message) {
+  const Slot slot = answered_attempt(worker, message.task, message.attempt);
+  if (slot == kNoSlot) return;
+  Task& task = tasks_[slot];
+  if (task.phase != TaskPhase::kRetracting || !asked_back_.contains(task.id)) return;  // it is to be abandoned by now
+  end_asking(task);
+  task.phase = TaskPhase::kRunning;
+  workload_changed(worker);
+  consider_consumers_ahead(slot);
+}
+
+void Core::hand_over() {
+  for (const auto& [id, to] : handed_over_) {
+    Worker* worker = find_worker(to);
+    const Slot slot = find_slot(id);
+    if (worker == nullptr || worker->credit() == 0 || slot == kNoSlot) continue;
+    const Task& task = tasks_[slot];
+    if (task.queued_in != QueueKind::kKernel && task.queued_in != QueueKind::kWorker) continue;
+    if (!groups_[worker->group].has[layer_of_task(task).kernel]) continue;
+    ++counters_.tasks_moved;
+    bind(slot, *worker);
+  }
+  handed_over_.clear();
+}
+
+}  // namespace tegula::scheduler
