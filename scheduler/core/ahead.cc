@@ -13,11 +13,11 @@ namespace {
 constexpr std::uint32_t kMostMissing = 4;
 constexpr std::uint8_t kMostDepth = 64;
 
-// Depth first, then the task's own priority.
+// Depth first, then the task's own tag.
 std::int64_t order_of(const Task& task) {
   constexpr int kDepthShift = 56;
   constexpr std::int64_t kMask = (std::int64_t{1} << kDepthShift) - 1;
-  return (static_cast<std::int64_t>(task.ahead_depth) << kDepthShift) | (task.priority & kMask);
+  return (static_cast<std::int64_t>(task.ahead_depth) << kDepthShift) | (std::max<std::int64_t>(task.tag, 0) & kMask);
 }
 
 }  // namespace
@@ -45,7 +45,7 @@ WorkerSlot Core::producing_worker(const Task& task, std::uint8_t& depth) const {
     });
     if (!one) return kNoSlot;
   }
-  if (at == kNoSlot || depth >= kMostDepth || !groups_[workers_[at]->group].has[layer.kernel]) return kNoSlot;
+  if (at == kNoSlot || depth >= kMostDepth || !groups_[workers_[at]->group].has[layer.requirement]) return kNoSlot;
   ++depth;
   return at;
 }
@@ -53,6 +53,7 @@ WorkerSlot Core::producing_worker(const Task& task, std::uint8_t& depth) const {
 void Core::consider_ahead(Slot slot) {
   Task& task = tasks_[slot];
   if (task.state != TaskState::kWaiting || task.queued_in != QueueKind::kNone) return;
+  if (requirements_[layer_of_task(task).requirement].metered()) return;  // when what it occupies is free
   std::uint8_t depth = 0;
   const WorkerSlot at = producing_worker(task, depth);
   if (at == kNoSlot) return;

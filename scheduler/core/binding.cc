@@ -18,6 +18,7 @@ constexpr std::uint64_t kManyInputs = 1000;
 bool Core::bind_ready() {
   const std::uint64_t before = counters_.assignments;
   hand_over();
+  bind_metered();
   std::vector<WorkerSlot> offers;
   offers.swap(offers_);
   for (WorkerSlot slot : offers) {
@@ -28,9 +29,9 @@ bool Core::bind_ready() {
   }
   for (WorkerGroup& group : groups_) {
     while (!group.credit.empty()) {
-      const std::uint32_t kernel = best_kernel(group);
-      if (kernel == kNoSlot) break;
-      bind(kernels_[kernel].ready.top().slot, worker_at(group.credit.top()));
+      const std::uint32_t requirement = best_requirement(group);
+      if (requirement == kNoSlot) break;
+      bind(requirements_[requirement].ready.top().slot, worker_at(group.credit.top()));
     }
   }
   for (WorkerGroup& group : groups_) {
@@ -54,17 +55,17 @@ void Core::bind_own(Worker& worker) {
   while (worker.credit() > 0) {
     const bool ahead_allowed = !worker.ahead.empty() && worker.runnable() >= worker.registration.threads;
     if (worker.ready.empty() && !ahead_allowed) return;
-    const std::uint32_t kernel = best_kernel(groups_[worker.group]);
+    const std::uint32_t requirement = best_requirement(groups_[worker.group]);
     if (worker.ready.empty()) {
-      if (kernel != kNoSlot) return;  // goes to the worker with most credit first
+      if (requirement != kNoSlot) return;  // goes to the worker with most credit first
       bind_ahead(worker);
       return;
     }
     Slot next = worker.ready.top().slot;
-    if (kernel != kNoSlot && ReadyQueue::before(kernels_[kernel].ready.top(), worker.ready.top())) {
-      next = kernels_[kernel].ready.top().slot;
+    if (requirement != kNoSlot && ReadyQueue::before(requirements_[requirement].ready.top(), worker.ready.top())) {
+      next = requirements_[requirement].ready.top().slot;
     }
-    if (ahead_allowed && tasks_[worker.ahead.top().slot].priority < tasks_[next].priority) {
+    if (ahead_allowed && goes_before(tasks_[worker.ahead.top().slot], tasks_[next])) {
       next = worker.ahead.top().slot;
     }
     bind(next, worker);
@@ -75,23 +76,24 @@ void Core::bind_ahead(Worker& worker) {
   while (worker.credit() > 0 && !worker.ahead.empty()) bind(worker.ahead.top().slot, worker);
 }
 
-// The kernel whose best ready task is the best that this group's workers may take.
-std::uint32_t Core::best_kernel(const WorkerGroup& group) const {
+// The requirement whose first ready task is the first that this group's workers may take.
+std::uint32_t Core::best_requirement(const WorkerGroup& group) const {
   std::uint32_t best = kNoSlot;
-  for (std::uint32_t kernel : ready_kernels_) {
-    if (!group.has[kernel]) continue;
-    if (best == kNoSlot || ReadyQueue::before(kernels_[kernel].ready.top(), kernels_[best].ready.top())) best = kernel;
+  for (std::uint32_t requirement : ready_requirements_) {
+    if (!group.has[requirement] || requirements_[requirement].metered()) continue;
+    if (best == kNoSlot || ReadyQueue::before(requirements_[requirement].ready.top(), requirements_[best].ready.top()))
+      best = requirement;
   }
   return best;
 }
 
-// The first task of the longest queue of another worker, if this group's workers have its kernel; its own group first.
+// The first task of the longest queue of another worker, if this group's workers may run it; its own group first.
 Slot Core::fullest_queue_for(const WorkerGroup& group) {
   if (!group.load.empty()) return worker_at(group.load.top()).ready.top().slot;
   for (const WorkerGroup& other : groups_) {
     if (other.load.empty()) continue;
     const Slot slot = worker_at(other.load.top()).ready.top().slot;
-    if (group.has[layer_of_task(tasks_[slot]).kernel]) return slot;
+    if (group.has[layer_of_task(tasks_[slot]).requirement]) return slot;
   }
   return kNoSlot;
 }
@@ -101,11 +103,13 @@ void Core::bind(Slot slot, Worker& worker) {
   Task& task = tasks_[slot];
   LayerRecord& layer = layer_of_task(task);
   if (task.missing != 0) ++worker.bound_ahead;
+  occupy(worker, requirements_[layer.requirement]);
   last_attempt_ = static_cast<AttemptId>(static_cast<std::uint64_t>(last_attempt_) + 1);
   task.attempt = last_attempt_;
   task.worker = worker.slot;
   task.phase = TaskPhase::kBound;
   task.position = static_cast<std::uint32_t>(worker.bound.size());
+  served(task);
   if (worker.bound.empty()) worker.last_answer = now_;
   worker.bound.push_back(slot);
   worker.attempts_hash ^= msg::mix(task.attempt);
@@ -119,7 +123,7 @@ void Core::bind(Slot slot, Worker& worker) {
   set_state(task, TaskState::kProcessing);
 
   define(worker, layer);
-  msg::Assign assign{task.attempt, task.id, task.priority, {}};
+  msg::Assign assign{task.attempt, task.id, order_on_worker(task), {}};
   if (!layer.is_root()) list_holders(task, worker, assign.holders);
   send(worker, std::move(assign));
   if (layer.active != 0 && !layer.readers.empty()) consider_consumers_ahead(slot);
@@ -178,6 +182,7 @@ void Core::unbind(Slot slot) {
   worker.expected_us -= task.expected_us;
   worker.last_answer = now_;
   ++worker.answered;
+  vacate(worker, requirements_[layer_of_task(task).requirement]);
   workload_changed(worker);
   --slots_;
   task.worker = kNoSlot;
@@ -200,6 +205,7 @@ void Core::retract(Slot slot) {
 
 void Core::credit_changed(Worker& worker) {
   groups_[worker.group].credit.update(worker.slot, worker.credit());
+  resources_changed(worker);
   offer(worker);
 }
 

@@ -40,6 +40,11 @@ void Core::on(ClientConnected& event) {
     out_->push_back(CloseClient{event.connection, "the session's number is taken"});
     return;
   }
+  if (!(event.attach.share > 0 && event.attach.share <= 1e6)) {
+    out_->push_back(CloseClient{event.connection,
+                                fmt::format("a client's share must be between 0 and 1e6, not {}", event.attach.share)});
+    return;
+  }
   if (free_sessions_.empty() && sessions_.size() >= LayerRecord::kAccount) {
     out_->push_back(CloseClient{event.connection, "too many client sessions"});
     return;
@@ -58,6 +63,7 @@ void Core::on(ClientConnected& event) {
   session.wire_session = event.fresh_session;
   session.secret = event.fresh_secret;
   session.name = event.attach.name;
+  session.share = event.attach.share;
   by_wire_session_[session.wire_session] = slot;
   ++counters_.clients;
   ++counters_.sessions;

@@ -101,8 +101,8 @@ struct Core {
   Step next_input(std::uint16_t session, Cursor& cursor);   // kDone: all inputs of the frame were visited
   Step visit(std::uint16_t session, Cursor& cursor, LayerRecord& layer, std::uint32_t index);
   bool unexpanded(const LayerRecord& layer, std::uint32_t index) const;
-  void finish_visit(Cursor& cursor, LayerRecord& layer, std::uint32_t index);
-  bool root_cap_reached(const Session& session) const;
+  void finish_visit(std::uint16_t session, const Cursor& cursor, LayerRecord& layer, std::uint32_t index);
+  bool root_cap_reached(const Session& session, std::int32_t urgency) const;
   void mark_expandable(std::uint16_t session);
   // Expands below a task that became active again, ahead of everything else.
   void recover(TaskId task);
@@ -113,7 +113,13 @@ struct Core {
   void make_ready(Slot slot);
   void leave_queue(Slot slot);
   WorkerSlot preferred_holder(const Task& task);
-  void requeue_kernel(std::uint32_t kernel);
+  void requeue(std::uint32_t requirement);
+
+  // ---- fairness.cc: in which order ----
+  std::int64_t next_tag(Session& session, const LayerRecord& layer);
+  void rejoin(Session& session);  // it asks for something more
+  void served(const Task& task);
+  static std::int64_t order_on_worker(const Task& task);
 
   // ---- ahead.cc: waiting tasks that can follow their inputs on one worker ----
   // Queues a waiting task to be bound ahead if all of its missing inputs are bound to one worker.
@@ -138,7 +144,7 @@ struct Core {
   bool bind_ready();  // true: something was bound
   void bind_own(Worker& worker);
   void bind_ahead(Worker& worker);
-  std::uint32_t best_kernel(const WorkerGroup& group) const;
+  std::uint32_t best_requirement(const WorkerGroup& group) const;
   Slot fullest_queue_for(const WorkerGroup& group);
   void bind(Slot slot, Worker& worker);
   void list_holders(const Task& task, Worker& worker, std::vector<msg::Assign::Holder>& holders);
@@ -180,6 +186,11 @@ struct Core {
   void tidy(Slot slot);
   bool result_exists(ResultId result) const;
 
+  // ---- retries.cc ----
+  // True: the task's failure is forgiven, and it is tried again.
+  bool retry(Slot slot, const ErrorInfo& error);
+  void end_delays();
+
   // ---- errors.cc ----
   void fail(TaskId task, ErrorInfo error);
   void fail(TaskId task, std::shared_ptr<const Failure> failure);
@@ -196,21 +207,34 @@ struct Core {
   ErrorInfo killed_worker(const Task& task, const Worker& worker, const std::string& detail) const;
   Worker* find_worker(WorkerId id);
   Worker& worker_at(WorkerSlot slot) { return *workers_[slot]; }
-  std::uint32_t group_for(const std::vector<std::string>& kernels);
   void load_changed(Worker& worker);
-  std::uint32_t kernel_for(const std::string& name);
-  void release_kernel(std::uint32_t kernel);
-  // There are workers, and none of them has it nor ever had another one: an error rather than something to wait for.
-  bool kernel_missing(const Kernel& kernel) const;
-  void fail_missing_kernels();
-  ErrorInfo kernel_error(const Kernel& kernel) const;
   void free_on(WorkerSlot worker, ResultId result);  // sent at the end of settle()
   void send_frees(Worker& worker);
+
+  // ---- requirements.cc: who may run what ----
+  bool meets(const Worker& worker, const Requirement& requirement) const;
+  std::uint32_t group_for(const Worker& worker);
+  void enter_group(Worker& worker);
+  void leave_group(Worker& worker);
+  bool count_named();  // true: a loose requirement changed its meaning
+  void regroup();
+  void arrive(Worker& worker);
+  void departed(const std::vector<bool>& had);  // a worker left its group, which met these requirements
+  bool fits(const Worker& worker, const Requirement& requirement) const;
+  void resources_changed(Worker& worker);
+  static void occupy(Worker& worker, const Requirement& requirement);
+  void vacate(Worker& worker, const Requirement& requirement);
+  void bind_metered();
+  std::uint32_t requirement_for(const std::string& kernel, const msg::SubmitOptions& options);
+  void release_requirement(std::uint32_t requirement);
+  bool kernel_missing(const Requirement& requirement) const;
+  void fail_missing_kernels();
+  ErrorInfo kernel_error(const Requirement& requirement) const;
 
   // ---- clients.cc, submit.cc ----
   void on_submit(Session& session, msg::Submit& message);
   void take_layers(Session& session, const msg::Submit& message, const std::vector<LayerHash>& hashes);
-  void add_wants(Session& session, const std::vector<msg::WantRange>& wants);
+  void add_wants(Session& session, const std::vector<msg::WantRange>& wants, std::int32_t urgency);
   void on_release(Session& session, const msg::ReleaseWants& message);
   void on_forget(Session& session, const msg::ForgetLayers& message);
   void on_cancel(Session& session, const msg::CancelWants& message, const char* by = "its client");
@@ -313,7 +337,6 @@ struct Core {
   std::vector<std::uint16_t> to_acknowledge_;
   std::deque<std::uint16_t> expandable_;  // sessions whose cursors may go on
   std::uint64_t active_ = 0;              // active tasks in all
-  std::int64_t generation_ = 0;           // of submissions
 
   std::vector<Owned<Worker>> workers_;  // by slot
   std::vector<WorkerSlot> free_workers_;
@@ -321,20 +344,22 @@ struct Core {
   std::unordered_set<std::string> worker_names_;
   std::vector<WorkerGroup> groups_;
   std::unordered_set<std::string> kernels_seen_;  // that some worker had
-  std::vector<Kernel> kernels_;
-  std::vector<std::uint32_t> free_kernels_;
-  std::unordered_map<std::string, std::uint32_t> by_kernel_;
-  std::vector<std::uint32_t> ready_kernels_;     // with tasks in their queue
-  std::vector<std::uint32_t> doubtful_kernels_;  // may be missing: looked at in settle()
-  std::vector<WorkerSlot> offers_;               // workers that may have both credit and a task of their own
-  std::vector<WorkerSlot> with_frees_;           // workers with something in to_free
-  std::uint64_t slots_ = 0;                      // granted and not come back: free or bound
+  std::vector<Requirement> requirements_;
+  std::vector<std::uint32_t> free_requirements_;
+  std::unordered_map<std::string, std::uint32_t> by_requirement_;
+  std::vector<std::uint32_t> metered_;                // requirements that occupy resources
+  std::vector<std::uint32_t> ready_requirements_;     // with tasks in their queue
+  std::vector<std::uint32_t> doubtful_requirements_;  // may be missing: looked at in settle()
+  std::vector<WorkerSlot> offers_;                    // workers that may have both credit and a task of their own
+  std::vector<WorkerSlot> with_frees_;                // workers with something in to_free
+  std::uint64_t slots_ = 0;                           // granted and not come back: free or bound
   AttemptId last_attempt_{};
   std::unordered_map<TaskId, WorkerId> asked_back_;       // phase retracting, for an idle worker; few
   std::vector<std::pair<TaskId, WorkerId>> handed_over_;  // came back: to be bound in settle()
 
+  std::multimap<Time, TaskId> delayed_;  // failed tasks by the time at which they are tried again
   std::vector<TaskId> doubted_;
-  std::int64_t recovery_priority_ = 0;
+  std::int64_t virtual_time_ = 0;  // the greatest tag of a task that was bound
   std::size_t steps_left_ = 0;
   std::unordered_map<TaskId, std::vector<std::string>> deaths_;  // the workers that died with a task; few
 

@@ -26,6 +26,7 @@ void Core::activate(LayerRecord& layer, std::uint32_t index, Pending& pending, s
   task.account = account;
   task.expanded = false;
   task.failure.reset();
+  task.failures = 0;
 }
 
 void Core::activate_all(LayerRecord& layer, Pending& pending, std::uint16_t account) {

@@ -2,14 +2,18 @@
 // walk pauses before a task without inputs while enough of those are ready already; it never pauses before any other,
 // so what has been started can always be consumed.
 #include <algorithm>
+#include <limits>
 
 #include "scheduler/core/core.h"
 
 namespace tegula::scheduler {
 
-bool Core::root_cap_reached(const Session& session) const {
+bool Core::root_cap_reached(const Session& session, std::int32_t urgency) const {
   constexpr std::uint64_t kMost = 1u << 22;
-  const std::uint64_t ready = session.queued_roots + (counters_.workers == 0 ? session.no_worker_roots : 0);
+  std::uint64_t ready = 0;  // that go before what would come now
+  for (auto at = session.roots.lower_bound(urgency); at != session.roots.end(); ++at) {
+    ready += at->second.queued + (counters_.workers == 0 ? at->second.no_worker : 0);
+  }
   return ready >= std::min<std::uint64_t>(2 * slots_ + config_.root_margin, kMost);
 }
 
@@ -28,7 +32,7 @@ void Core::recover(TaskId task) {
   Session& own = *sessions_[0];
   if (own.cursors.empty()) {
     own.cursors.emplace_back();
-    own.cursors.back().next_priority = recovery_priority_;
+    own.cursors.back().urgency = std::numeric_limits<std::int32_t>::max();
   }
   own.cursors.back().targets.push_back({layer_of(task), index_of(task), index_of(task) + 1});
   mark_expandable(0);
@@ -40,10 +44,7 @@ void Core::expand() {
     expandable_.pop_front();
     Session& session = *sessions_[slot];
     session.expandable = false;
-    while (!session.cursors.empty() && run_cursor(slot, session.cursors.front())) {
-      if (slot == 0) recovery_priority_ = session.cursors.front().next_priority;
-      session.cursors.pop_front();
-    }
+    while (!session.cursors.empty() && run_cursor(slot, session.cursors.front())) session.cursors.pop_front();
     // When only its turn is over, the next settle() goes on with another session, or with recovery.
     if (steps_left_ == 0) mark_expandable(slot);
   }
@@ -78,7 +79,7 @@ bool Core::run_cursor(std::uint16_t session, Cursor& cursor) {
     const TaskId id = cursor.stack.back().task;
     cursor.stack.pop_back();
     LayerRecord* layer = layers_.find(layer_of(id));
-    if (layer != nullptr && unexpanded(*layer, index_of(id))) finish_visit(cursor, *layer, index_of(id));
+    if (layer != nullptr && unexpanded(*layer, index_of(id))) finish_visit(session, cursor, *layer, index_of(id));
   }
   return false;
 }
@@ -131,12 +132,12 @@ Core::Step Core::visit(std::uint16_t session, Cursor& cursor, LayerRecord& layer
     cursor.stack.push_back({make_task_id(layer.id, index), 0, 0});
     return Step::kPushed;
   }
-  if (session != 0 && root_cap_reached(*sessions_[session])) return Step::kBlocked;
-  finish_visit(cursor, layer, index);
+  if (session != 0 && root_cap_reached(*sessions_[session], cursor.urgency)) return Step::kBlocked;
+  finish_visit(session, cursor, layer, index);
   return Step::kDone;
 }
 
-void Core::finish_visit(Cursor& cursor, LayerRecord& layer, std::uint32_t index) {
+void Core::finish_visit(std::uint16_t session, const Cursor& cursor, LayerRecord& layer, std::uint32_t index) {
   Slot slot = layer.slot(index);
   if (slot != kNoSlot) {
     tasks_[slot].expanded = true;
@@ -144,7 +145,8 @@ void Core::finish_visit(Cursor& cursor, LayerRecord& layer, std::uint32_t index)
   }
   slot = create_record(layer, index);
   tasks_[slot].expanded = true;
-  tasks_[slot].priority = cursor.next_priority++;
+  tasks_[slot].urgency = cursor.urgency;
+  tasks_[slot].tag = next_tag(*sessions_[session], layer);
   enter(slot);
 }
 

@@ -57,7 +57,8 @@ TaskInfo Core::describe(TaskId id) const {
   if (task.state == TaskState::kErred) info.error = error_of(*task.failure);
   info.state = task.state;
   info.phase = task.phase;
-  info.priority = task.priority;
+  info.urgency = task.urgency;
+  info.tag = task.tag;
   if (task.worker != kNoSlot) {
     info.worker = workers_[task.worker]->id;
     info.attempt = task.attempt;

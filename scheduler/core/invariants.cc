@@ -15,12 +15,13 @@ class Checker {
   explicit Checker(const Core& core) : core_(const_cast<Core&>(core)) {}
 
   void run() {
-    check(core_.doubted_.empty() && core_.doubtful_kernels_.empty() && core_.maybe_unused_.empty(), "left-over work");
+    check(core_.doubted_.empty() && core_.doubtful_requirements_.empty() && core_.maybe_unused_.empty(),
+          "left-over work");
     check_layers();
     core_.tasks_.for_each([&](Slot slot, Task& task) { check_task(slot, task); });
     check_counters();
     check_workers();
-    check_kernels();
+    check_requirements();
     check_sessions();
     check_idle_credit();
     check_jobs();
@@ -152,6 +153,10 @@ class Checker {
   }
 
   void check_queued(Slot slot, const Task& task, const LayerRecord& layer) {
+    if (task.queued_in == QueueKind::kDelayed) {
+      ++delayed_;
+      return;
+    }
     if (task.queued_in == QueueKind::kAhead) {
       std::uint8_t depth = 0;
       check(core_.producing_worker(task, depth) == task.queue, task, "ahead of what its worker does not make");
@@ -159,17 +164,18 @@ class Checker {
       ++ahead_;
       return;
     }
-    const Kernel& kernel = core_.kernels_[layer.kernel];
-    check((kernel.live == 0) == (task.state == TaskState::kNoWorker), task, "queued without a worker, or the reverse");
+    const Requirement& requirement = core_.requirements_[layer.requirement];
+    check((requirement.live == 0) == (task.state == TaskState::kNoWorker), task,
+          "queued without a worker, or the reverse");
     const ReadyQueue* queue = nullptr;
-    if (task.queued_in == QueueKind::kKernel) {
-      check(task.queue == layer.kernel, task, "in another kernel's queue");
-      queue = &kernel.ready;
-      ++(kernel.live == 0 ? account_no_worker_ : account_queued_)[task.account];
+    if (task.queued_in == QueueKind::kAny) {
+      check(task.queue == layer.requirement, task, "in another requirement's queue");
+      queue = &requirement.ready;
+      ++(requirement.live == 0 ? account_no_worker_ : account_queued_)[{task.account, task.urgency}];
     } else {
       check(task.queue < core_.workers_.size() && core_.workers_[task.queue], task, "queued for a worker that is gone");
       const Worker& worker = core_.worker_at(task.queue);
-      check(core_.groups_[worker.group].has[layer.kernel], task, "queued for a worker without its kernel");
+      check(core_.groups_[worker.group].has[layer.requirement], task, "queued for a worker that may not run it");
       queue = &worker.ready;
     }
     check_place(slot, task, *queue);
@@ -227,6 +233,7 @@ class Checker {
       check(worker.spent <= worker.granted, "bound beyond the credit");
       check(worker.to_free.empty(), "results not freed");
       slots += worker.credit() + worker.bound.size();
+      check_resources(worker);
       const WorkerGroup& group = core_.groups_[worker.group];
       check(group.credit.contains(slot) == (worker.credit() != 0), "credit not offered");
       check(group.load.contains(slot) == !worker.ready.empty(), "load not known");
@@ -238,17 +245,37 @@ class Checker {
     check(bound == core_.counters_.processing, "bound attempts miscounted");
   }
 
-  void check_kernels() {
-    for (std::uint32_t k = 0; k < core_.kernels_.size(); ++k) {
-      const Kernel& kernel = core_.kernels_[k];
-      ready_ += kernel.ready.size();
+  void check_resources(const Worker& worker) {
+    std::unordered_map<std::string, std::uint64_t> free;
+    for (const msg::Resource& resource : worker.registration.resources)
+      free[resource.name] = to_millionths(resource.amount);
+    for (Slot slot : worker.bound) {
+      const Requirement& requirement = core_.requirements_[core_.layer_of_task(core_.tasks_[slot]).requirement];
+      for (const auto& [name, amount] : requirement.resources) {
+        check(free[name] >= amount, core_.tasks_[slot], "occupies more than its worker has");
+        free[name] -= amount;
+      }
+    }
+    check(free == worker.resources_free, "a worker's free resources miscounted");
+    for (std::uint32_t k : core_.metered_) {
+      const bool able = core_.groups_[worker.group].has[k] && core_.fits(worker, core_.requirements_[k]);
+      check(core_.requirements_[k].able.contains(worker.slot) == (able && worker.credit() != 0), "ability not known");
+    }
+  }
+
+  void check_requirements() {
+    for (std::uint32_t k = 0; k < core_.requirements_.size(); ++k) {
+      const Requirement& requirement = core_.requirements_[k];
+      ready_ += requirement.ready.size();
       std::uint32_t live = 0;
       for (const WorkerGroup& group : core_.groups_) live += group.has[k] ? group.live : 0;
-      check(kernel.live == live, "workers with a kernel miscounted");
-      check(kernel.listed == !kernel.ready.empty(), "a kernel's ready tasks not listed");
-      check(!core_.kernel_missing(kernel) || kernel.ready.empty(), "a task waits for a kernel that does not exist");
+      check(requirement.live == live, "workers that meet a requirement miscounted");
+      check(requirement.listed == !requirement.ready.empty(), "a requirement's ready tasks not listed");
+      check(!core_.kernel_missing(requirement) || requirement.ready.empty(),
+            "a task waits for a kernel that does not exist");
     }
     check(ready_ == queued_ && ahead_ == 0, "tasks in queues miscounted");
+    check(delayed_ == core_.delayed_.size(), "tasks to be tried again miscounted");
   }
 
   void check_sessions() {
@@ -263,14 +290,19 @@ class Checker {
       walking = walking || !session.cursors.empty();
       check(session.active == account_active_[account], "a session's active tasks miscounted");
       check(session.processing == account_processing_[account], "a session's processing tasks miscounted");
-      check(session.queued_roots == account_queued_[account], "a session's queued roots miscounted");
-      check(session.no_worker_roots == account_no_worker_[account], "a session's roots without worker miscounted");
+      for (const auto& [urgency, roots] : session.roots) {
+        check(roots.queued == account_queued_[{account, urgency}], "a session's queued roots miscounted");
+        check(roots.no_worker == account_no_worker_[{account, urgency}], "a session's roots without worker miscounted");
+        account_queued_.erase({account, urgency});
+        account_no_worker_.erase({account, urgency});
+      }
       check(session.open || session.active != 0 || session.processing != 0, "a closed session lingers");
       for (const auto& [number, id] : session.layers) {
         check(core_.layers_.find(id) != nullptr && core_.find_namer(*core_.sessions_[s], number) != nullptr,
               "a session names a layer that does not know");
       }
     }
+    check(account_queued_.empty() && account_no_worker_.empty(), "roots that no session counts");
     check(released_ == 0 || walking, "demanded tasks that nobody will expand");
   }
 
@@ -278,7 +310,10 @@ class Checker {
   void check_idle_credit() {
     for (const WorkerGroup& group : core_.groups_) {
       if (group.credit.empty()) continue;
-      check(core_.best_kernel(group) == kNoSlot && core_.fullest_queue_for(group) == kNoSlot, "idle credit");
+      check(core_.best_requirement(group) == kNoSlot && core_.fullest_queue_for(group) == kNoSlot, "idle credit");
+    }
+    for (std::uint32_t k : core_.metered_) {
+      check(core_.requirements_[k].ready.empty() || core_.requirements_[k].able.empty(), "idle resources");
     }
   }
 
@@ -302,9 +337,10 @@ class Checker {
   }
 
   Core& core_;
-  std::uint64_t active_ = 0, known_ = 0, released_ = 0, queued_ = 0, ready_ = 0, ahead_ = 0, asked_ = 0;
+  std::uint64_t active_ = 0, known_ = 0, released_ = 0, queued_ = 0, ready_ = 0, ahead_ = 0, asked_ = 0, delayed_ = 0;
   std::map<TaskState, std::uint64_t> states_;
-  std::map<std::uint16_t, std::uint64_t> account_active_, account_processing_, account_queued_, account_no_worker_;
+  std::map<std::uint16_t, std::uint64_t> account_active_, account_processing_;
+  std::map<std::pair<std::uint16_t, std::int32_t>, std::uint64_t> account_queued_, account_no_worker_;
 };
 
 }  // namespace

@@ -49,7 +49,9 @@ struct LayerRecord {
   LayerHash hash;
   std::uint32_t tasks = 0;
   std::uint16_t outputs = 1;
-  std::uint32_t kernel = 0;  // in KernelTable
+  std::uint32_t requirement = 0;     // in Core::requirements_
+  std::uint32_t retries = 0;         // of a failed task
+  std::uint32_t retry_delay_ms = 0;  // before the first, doubled for each one after it
   std::vector<LayerInput> inputs;
   std::vector<LayerReader> readers;
   std::vector<Namer> namers;

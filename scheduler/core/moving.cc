@@ -70,9 +70,10 @@ Slot Core::movable_task(const Worker& from, const Worker& to) const {
   for (std::size_t i = from.bound.size(); i > end; --i) {
     const Task& task = tasks_[from.bound[i - 1]];
     const LayerRecord& layer = layers_.at(layer_of(task.id));
-    if (task.phase != TaskPhase::kBound || task.missing != 0 || !has[layer.kernel]) continue;
+    if (task.phase != TaskPhase::kBound || task.missing != 0 || !has[layer.requirement]) continue;
+    if (requirements_[layer.requirement].metered()) continue;
     if (!layer.is_active(index_of(task.id))) continue;
-    if (best != kNoSlot && tasks_[best].priority >= task.priority) continue;
+    if (best != kNoSlot && goes_before(task, tasks_[best])) continue;
     const double waits = delay - static_cast<double>(task.expected_us) * 1e-6;
     if (waits - seconds_to_fetch(task, to) >= least) best = from.bound[i - 1];
   }
@@ -123,8 +124,8 @@ void Core::hand_over() {
     const Slot slot = find_slot(id);
     if (worker == nullptr || worker->credit() == 0 || slot == kNoSlot) continue;
     const Task& task = tasks_[slot];
-    if (task.queued_in != QueueKind::kKernel && task.queued_in != QueueKind::kWorker) continue;
-    if (!groups_[worker->group].has[layer_of_task(task).kernel]) continue;
+    if (task.queued_in != QueueKind::kAny && task.queued_in != QueueKind::kWorker) continue;
+    if (!groups_[worker->group].has[layer_of_task(task).requirement]) continue;
     ++counters_.tasks_moved;
     bind(slot, *worker);
   }

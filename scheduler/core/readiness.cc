@@ -1,4 +1,5 @@
-// Active tasks that no worker has: waiting for inputs, or ready and waiting for credit or for a worker with the kernel.
+// Active tasks that no worker has: waiting for inputs, or ready and waiting for credit or for a worker with the
+// requirement.
 #include <algorithm>
 
 #include "scheduler/core/core.h"
@@ -43,8 +44,9 @@ void Core::make_ready(Slot slot) {
   Task& task = tasks_[slot];
   task.ahead_depth = 0;
   const LayerRecord& layer = layer_of_task(task);
-  Kernel& kernel = kernels_[layer.kernel];
-  const WorkerSlot holder = kernel.live == 0 || layer.is_root() ? kNoSlot : preferred_holder(task);
+  Requirement& requirement = requirements_[layer.requirement];
+  const WorkerSlot holder =
+      requirement.live == 0 || requirement.metered() || layer.is_root() ? kNoSlot : preferred_holder(task);
   if (holder != kNoSlot) {
     Worker& worker = worker_at(holder);
     task.queued_in = QueueKind::kWorker;
@@ -54,20 +56,20 @@ void Core::make_ready(Slot slot) {
     set_state(task, TaskState::kQueued);
     return;
   }
-  task.queued_in = QueueKind::kKernel;
-  task.queue = layer.kernel;
-  kernel.ready.push(slot, tasks_);
-  if (!kernel.listed) {
-    kernel.listed = true;
-    ready_kernels_.push_back(layer.kernel);
+  task.queued_in = QueueKind::kAny;
+  task.queue = layer.requirement;
+  requirement.ready.push(slot, tasks_);
+  if (!requirement.listed) {
+    requirement.listed = true;
+    ready_requirements_.push_back(layer.requirement);
   }
   Session& session = *sessions_[task.account];
-  if (kernel.live == 0) {
-    ++session.no_worker_roots;
+  if (requirement.live == 0) {
+    ++session.roots[task.urgency].no_worker;
     set_state(task, TaskState::kNoWorker);
-    if (kernel_missing(kernel)) doubtful_kernels_.push_back(layer.kernel);
+    if (kernel_missing(requirement)) doubtful_requirements_.push_back(layer.requirement);
   } else {
-    ++session.queued_roots;
+    ++session.roots[task.urgency].queued;
     set_state(task, TaskState::kQueued);
   }
 }
@@ -81,22 +83,26 @@ void Core::leave_queue(Slot slot) {
     load_changed(worker);
   } else if (task.queued_in == QueueKind::kAhead) {
     worker_at(task.queue).ahead.erase(slot, tasks_);
+  } else if (task.queued_in == QueueKind::kDelayed) {
+    std::erase_if(delayed_, [&](const auto& entry) { return entry.second == task.id; });
   } else {
-    Kernel& kernel = kernels_[task.queue];
-    kernel.ready.erase(slot, tasks_);
-    if (kernel.ready.empty()) {
-      kernel.listed = false;
-      ready_kernels_.erase(std::find(ready_kernels_.begin(), ready_kernels_.end(), task.queue));
+    Requirement& requirement = requirements_[task.queue];
+    requirement.ready.erase(slot, tasks_);
+    if (requirement.ready.empty()) {
+      requirement.listed = false;
+      ready_requirements_.erase(std::find(ready_requirements_.begin(), ready_requirements_.end(), task.queue));
     }
     Session& session = *sessions_[task.account];
-    --(task.state == TaskState::kNoWorker ? session.no_worker_roots : session.queued_roots);
+    const auto roots = session.roots.find(task.urgency);
+    --(task.state == TaskState::kNoWorker ? roots->second.no_worker : roots->second.queued);
+    if (roots->second.no_worker == 0 && roots->second.queued == 0) session.roots.erase(roots);
     mark_expandable(task.account);
   }
   task.queued_in = QueueKind::kNone;
 }
 
-// The worker with most bytes of the task's inputs, the one with more credit among equals; kNoSlot when none that has
-// the kernel holds any.
+// The worker with most bytes of the task's inputs, the one with more credit among equals; kNoSlot when none that
+// may run it holds any.
 WorkerSlot Core::preferred_holder(const Task& task) {
   const LayerRecord& layer = layers_.at(layer_of(task.id));
   holder_bytes_.resize(workers_.size());
@@ -113,7 +119,7 @@ WorkerSlot Core::preferred_holder(const Task& task) {
   WorkerSlot best = kNoSlot;
   for (WorkerSlot slot : holder_touched_) {
     const Worker& worker = worker_at(slot);
-    if (groups_[worker.group].has[layer.kernel] && worker.retiring == 0) {
+    if (groups_[worker.group].has[layer.requirement] && worker.retiring == 0) {
       const auto better = [&](const Worker& than) {
         if (holder_bytes_[slot] != holder_bytes_[than.slot]) return holder_bytes_[slot] > holder_bytes_[than.slot];
         if (worker.credit() != than.credit()) return worker.credit() > than.credit();
@@ -127,10 +133,10 @@ WorkerSlot Core::preferred_holder(const Task& task) {
   return best;
 }
 
-// The set of workers that have the kernel went from none to some, or back.
-void Core::requeue_kernel(std::uint32_t kernel) {
+// The set of workers that meet the requirement went from none to some, or back.
+void Core::requeue(std::uint32_t requirement) {
   std::vector<Slot> slots;
-  for (const auto& entry : kernels_[kernel].ready.entries()) slots.push_back(entry.slot);
+  for (const auto& entry : requirements_[requirement].ready.entries()) slots.push_back(entry.slot);
   for (Slot slot : slots) leave_queue(slot);
   for (Slot slot : slots) make_ready(slot);
 }

@@ -2,8 +2,8 @@
 
 namespace tegula::scheduler {
 
-void ReadyQueue::push(Slot slot, std::int64_t priority, TaskTable& tasks) {
-  const Entry entry{priority, tasks[slot].id, slot};
+void ReadyQueue::push(Slot slot, std::int64_t tag, TaskTable& tasks) {
+  const Entry entry{tasks[slot].urgency, slot, tag, tasks[slot].id};
   heap_.push_back(entry);
   sift(heap_.size() - 1, entry, tasks);
 }

@@ -1,4 +1,4 @@
-// Ready tasks in order of priority. Each ready task is in exactly one queue; its record knows where.
+// Ready tasks, the most urgent first, then by tag. Each ready task is in exactly one queue; its record knows where.
 #pragma once
 
 #include <cstddef>
@@ -12,9 +12,10 @@ namespace tegula::scheduler {
 class ReadyQueue {
  public:
   struct Entry {
-    std::int64_t priority;  // the task's, unless it was pushed with another
-    TaskId id;              // breaks ties, so that the order does not depend on the table of records
+    std::int32_t urgency;
     Slot slot;
+    std::int64_t tag;  // the task's, unless it was pushed with another
+    TaskId id;         // breaks ties, so that the order does not depend on the table of records
   };
 
   bool empty() const { return heap_.empty(); }
@@ -23,15 +24,21 @@ class ReadyQueue {
   const std::vector<Entry>& entries() const { return heap_; }
 
   static bool before(const Entry& a, const Entry& b) {
-    return a.priority != b.priority ? a.priority < b.priority : a.id < b.id;
+    if (a.urgency != b.urgency) return a.urgency > b.urgency;
+    return a.tag != b.tag ? a.tag < b.tag : a.id < b.id;
   }
-  void push(Slot slot, TaskTable& tasks) { push(slot, tasks[slot].priority, tasks); }
-  void push(Slot slot, std::int64_t priority, TaskTable& tasks);
+  static Entry entry_of(const Task& task) { return {task.urgency, kNoSlot, task.tag, task.id}; }
+  void push(Slot slot, TaskTable& tasks) { push(slot, tasks[slot].tag, tasks); }
+  void push(Slot slot, std::int64_t tag, TaskTable& tasks);
   void erase(Slot slot, TaskTable& tasks);
 
  private:
   void sift(std::size_t at, Entry entry, TaskTable& tasks);
   std::vector<Entry> heap_;
 };
+
+inline bool goes_before(const Task& a, const Task& b) {
+  return ReadyQueue::before(ReadyQueue::entry_of(a), ReadyQueue::entry_of(b));
+}
 
 }  // namespace tegula::scheduler

@@ -49,6 +49,7 @@ void Core::on_finished(Worker& worker, msg::TaskFinished& message) {
   ++counters_.tasks_finished;
   counters_.compute_ns += message.compute_ns;
   layer.observe(message.compute_ns);
+  task.failures = 0;
   const bool was_active = layer.is_active(index);
   if (was_active) {
     ++sessions_[task.account]->done;
@@ -107,7 +108,9 @@ void Core::on_failed(Worker& worker, msg::TaskFailed& message) {
     return;
   }
   ErrorInfo error = std::move(message.error);
+  if (retry(slot, error)) return;
   if (error.message.empty()) error.message = "failed without saying why";
+  if (task.failures != 0) error.message += fmt::format(" (the last of {} attempts)", task.failures + 1);
   error.worker = fmt::format("{} ({})", worker.registration.name, worker.registration.address);
   fail(task.id, std::move(error));
 }

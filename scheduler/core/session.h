@@ -28,7 +28,7 @@ struct Cursor {
   std::vector<Range> targets;
   std::size_t range = 0;
   std::vector<Frame> stack;
-  std::int64_t next_priority = 0;
+  std::int32_t urgency = 0;
 };
 
 struct Session {
@@ -48,8 +48,14 @@ struct Session {
   std::uint64_t active = 0;  // not finished yet
   std::uint64_t done = 0;    // since there was last none active
   std::uint64_t processing = 0;
-  std::uint64_t queued_roots = 0;     // in kernels' queues, for want of credit
-  std::uint64_t no_worker_roots = 0;  // in kernels' queues, for want of a worker
+  // In requirements' queues, for want of credit or of a worker, by urgency. Mostly there is one entry.
+  struct Roots {
+    std::uint64_t queued = 0, no_worker = 0;
+  };
+  std::map<std::int32_t, Roots> roots;
+
+  double share = 1;  // its weight among sessions
+  double tag = 0;    // of the next task that is expanded for it
 
   std::deque<Cursor> cursors;
   bool expandable = false;  // listed in Core::expandable_

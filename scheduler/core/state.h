@@ -42,7 +42,7 @@ struct SchedulerConfig {
 enum class TaskState : std::uint8_t {
   kReleased,
   kWaiting,     // for inputs
-  kNoWorker,    // ready, but no live worker has its kernel
+  kNoWorker,    // ready, but no live worker may run it: none has its kernel, or meets its restrictions
   kQueued,      // ready, waits for slot credit
   kProcessing,  // bound to a worker
   kMemory,      // finished, at least one output kept
@@ -75,6 +75,7 @@ struct Counters {
   // since start
   std::uint64_t tasks_finished = 0, tasks_failed = 0, tasks_returned = 0, tasks_recomputed = 0;
   std::uint64_t assignments = 0, retractions = 0, adopted_replicas = 0, results_freed = 0;
+  std::uint64_t tasks_retried = 0;
   std::uint64_t tasks_asked_back = 0, tasks_moved = 0;  // for idle workers; how many of them came
   std::uint64_t workers_joined = 0, workers_lost = 0, sessions = 0, submissions = 0, submissions_refused = 0;
   std::uint64_t compute_ns = 0;  // in kernels, as workers reported
@@ -115,10 +116,11 @@ struct LayerInfo {
 struct TaskInfo {
   TaskState state = TaskState::kForgotten;
   TaskPhase phase = TaskPhase::kNone;
-  WorkerId worker{};    // kProcessing
-  AttemptId attempt{};  // kProcessing
-  std::int64_t priority = 0;
-  std::string key;  // empty when the layer is not known
+  WorkerId worker{};         // kProcessing
+  AttemptId attempt{};       // kProcessing
+  std::int32_t urgency = 0;  // the user's priority: greater first
+  std::int64_t tag = 0;      // its place among equally urgent ones: smaller first
+  std::string key;           // empty when the layer is not known
   std::string kernel;
   struct Output {
     std::uint64_t nbytes = 0;

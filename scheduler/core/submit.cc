@@ -50,6 +50,13 @@ struct Checked {
     }
   }
 
+  void check_options() const {
+    if (const std::string wrong = wrong_resources(message.options.resources); !wrong.empty()) throw ValueError(wrong);
+    for (const std::string& worker : message.options.workers) {
+      if (worker.empty()) throw ValueError("a task can't be restricted to a worker without a name");
+    }
+  }
+
   void check_wants() const {
     const auto limit = static_cast<LayerNumber>(message.first_layer + message.layers.size());
     std::uint64_t wanted = 0;
@@ -89,6 +96,7 @@ void Core::on_submit(Session& session, msg::Submit& message) {
   try {
     checked.check_layers();
     checked.check_wants();
+    checked.check_options();
   } catch (const Error& error) {
     ++counters_.submissions_refused;
     ErrorInfo info;
@@ -102,7 +110,7 @@ void Core::on_submit(Session& session, msg::Submit& message) {
   ++counters_.submissions;
   take_layers(session, message, checked.hashes);
   send(session, msg::SubmitAccepted{message.sequence});
-  add_wants(session, message.wants);
+  add_wants(session, message.wants, message.options.priority);
 }
 
 void Core::take_layers(Session& session, const msg::Submit& message, const std::vector<LayerHash>& hashes) {
@@ -113,7 +121,9 @@ void Core::take_layers(Session& session, const msg::Submit& message, const std::
       std::vector<LayerId> inputs;
       for (const InputRule& rule : message.layers[i]->inputs) inputs.push_back(session.layers.at(rule.layer));
       layer = &layers_.add(renumber(message.layers[i], inputs), hashes[i]);
-      layer->kernel = kernel_for(layer->description->kernel);
+      layer->requirement = requirement_for(layer->description->kernel, message.options);
+      layer->retries = message.options.retries;
+      layer->retry_delay_ms = message.options.retry_delay_ms;
       ++counters_.layers;
     }
     const auto number = static_cast<LayerNumber>(message.first_layer + i);
@@ -125,7 +135,7 @@ void Core::take_layers(Session& session, const msg::Submit& message, const std::
   }
 }
 
-void Core::add_wants(Session& session, const std::vector<msg::WantRange>& wants) {
+void Core::add_wants(Session& session, const std::vector<msg::WantRange>& wants, std::int32_t urgency) {
   const std::uint16_t account = slot_of(session);
   PendingLayers pending;
   Cursor cursor;
@@ -149,8 +159,11 @@ void Core::add_wants(Session& session, const std::vector<msg::WantRange>& wants)
     cursor.targets.push_back({layer.id, range.begin, range.end});
   }
   demand(pending, account);
-  cursor.next_priority = ++generation_ << 32;
-  session.cursors.push_back(std::move(cursor));
+  cursor.urgency = urgency;
+  rejoin(session);
+  const auto place = std::find_if(session.cursors.begin(), session.cursors.end(),
+                                  [&](const Cursor& other) { return other.urgency < cursor.urgency; });
+  session.cursors.insert(place, std::move(cursor));
   mark_expandable(account);
 }
 

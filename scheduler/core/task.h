@@ -85,17 +85,18 @@ struct Failure {
   std::uint32_t depth = 0;
 };
 
-// Where a task waits to be bound: ready ones for a worker with the kernel or for a certain one, and waiting ones whose
-// missing inputs are all made by attempts of one worker, for that worker.
-enum class QueueKind : std::uint8_t { kNone, kKernel, kWorker, kAhead };
+// Where a task waits to be bound: ready ones for any worker that may run them or for a certain one, and waiting ones
+// whose missing inputs are all made by attempts of one worker, for that worker.
+enum class QueueKind : std::uint8_t { kNone, kAny, kWorker, kAhead, kDelayed };
 
 struct Task {
   TaskId id{};                  // 0: a free record
   AttemptId attempt{};          // kProcessing
-  std::int64_t priority = 0;    // smaller first
+  std::int64_t tag = 0;         // among equal urgency smaller first, see fairness.cc
   WorkerSlot worker = kNoSlot;  // kProcessing
+  std::int32_t urgency = 0;     // the user's priority: greater first
   std::uint32_t position = 0;  // in its ready queue, or in its worker's list of bound tasks; free records: the next one
-  std::uint32_t queue = 0;     // kKernel: the kernel's slot, kWorker, kAhead: the worker's
+  std::uint32_t queue = 0;     // kAny: the requirement, kWorker, kAhead: the worker's slot
   // kWaiting: inputs (by rule and producer) that are not available. kProcessing: those of them that were not when it
   // was bound; only for decisions about load, since an input that was lost and made again counts as one of them.
   std::uint32_t missing = 0;
@@ -107,6 +108,7 @@ struct Task {
   std::uint8_t near_deaths = 0;  // of workers that had it at all
   std::uint8_t fetch_failures = 0;
   std::uint32_t expected_us = 0;  // kProcessing: what it was expected to take when it was bound; 0: unknown
+  std::uint16_t failures = 0;     // forgiven ones, since it was demanded
   std::uint8_t ahead_depth = 0;   // attempts in a row that must end on the worker before this one can start
   std::uint16_t account = 0;      // the session whose submission first asked for it
   std::uint16_t output_count = 1;

@@ -126,7 +126,7 @@ void Core::drop_unused_layers() {
       }
     }
     for (const LayerInput& input : layer->inputs) maybe_unused_.push_back(input.layer);
-    release_kernel(layer->kernel);
+    release_requirement(layer->requirement);
     layers_.remove(id);
     --counters_.layers;
   }

@@ -25,6 +25,7 @@ void Core::on(WorkerJoined& event) {
   if (worker_names_.contains(registration.name)) {
     return refuse(fmt::format("there is a worker named '{}' already", registration.name));
   }
+  if (const std::string wrong = wrong_resources(registration.resources); !wrong.empty()) return refuse(wrong);
   WorkerSlot slot = static_cast<WorkerSlot>(workers_.size());
   if (free_workers_.empty()) {
     workers_.emplace_back();
@@ -38,8 +39,10 @@ void Core::on(WorkerJoined& event) {
   worker.slot = slot;
   worker.last_heard = now_;
   std::sort(registration.kernels.begin(), registration.kernels.end());
-  worker.group = group_for(registration.kernels);
   worker.registration = std::move(registration);
+  for (const msg::Resource& resource : worker.registration.resources) {
+    worker.resources_free[resource.name] = to_millionths(resource.amount);
+  }
   by_worker_[worker.id] = slot;
   worker_names_.insert(worker.registration.name);
   ++counters_.workers;
@@ -49,16 +52,7 @@ void Core::on(WorkerJoined& event) {
   const auto beat = std::chrono::duration_cast<std::chrono::milliseconds>(config_.heartbeat_interval);
   send(worker, msg::WorkerRegistered{worker.id, static_cast<std::uint64_t>(beat.count())});
 
-  WorkerGroup& group = groups_[worker.group];
-  ++group.live;
-  const std::vector<std::uint32_t> ready = ready_kernels_;
-  for (std::uint32_t k = 0; k < kernels_.size(); ++k) {
-    if (group.has[k]) ++kernels_[k].live;
-  }
-  for (std::uint32_t k : ready) {
-    if (kernels_[k].live == 1 && group.has[k]) requeue_kernel(k);
-    if (kernels_[k].live == 0) doubtful_kernels_.push_back(k);
-  }
+  arrive(worker);
   for (std::size_t s = 0; s < sessions_.size(); ++s) {
     if (sessions_[s]) mark_expandable(static_cast<std::uint16_t>(s));
   }
@@ -90,87 +84,6 @@ void Core::on_heartbeat(Worker& worker, const msg::WorkerHeartbeat& message) {
   }
 }
 
-std::uint32_t Core::group_for(const std::vector<std::string>& kernels) {
-  std::uint32_t unused = kNoSlot;
-  for (std::uint32_t g = 0; g < groups_.size(); ++g) {
-    if (groups_[g].kernels == kernels) return g;
-    if (groups_[g].live == 0) unused = g;
-  }
-  if (unused == kNoSlot) {
-    unused = static_cast<std::uint32_t>(groups_.size());
-    groups_.emplace_back();
-  }
-  WorkerGroup& group = groups_[unused];
-  group.kernels = kernels;
-  group.has.assign(kernels_.size(), false);
-  for (std::size_t k = 0; k < kernels_.size(); ++k) {
-    group.has[k] = kernels_[k].layers != 0 && std::binary_search(kernels.begin(), kernels.end(), kernels_[k].name);
-  }
-  return unused;
-}
-
-std::uint32_t Core::kernel_for(const std::string& name) {
-  const auto [entry, added] = by_kernel_.try_emplace(name, 0);
-  if (!added) {
-    ++kernels_[entry->second].layers;
-    return entry->second;
-  }
-  std::uint32_t k = static_cast<std::uint32_t>(kernels_.size());
-  if (free_kernels_.empty()) {
-    kernels_.emplace_back();
-    for (WorkerGroup& group : groups_) group.has.push_back(false);
-  } else {
-    k = free_kernels_.back();
-    free_kernels_.pop_back();
-  }
-  entry->second = k;
-  Kernel& kernel = kernels_[k];
-  kernel.name = name;
-  kernel.layers = 1;
-  kernel.live = 0;
-  for (WorkerGroup& group : groups_) {
-    group.has[k] = std::binary_search(group.kernels.begin(), group.kernels.end(), name);
-    if (group.has[k]) kernel.live += group.live;
-  }
-  return k;
-}
-
-void Core::release_kernel(std::uint32_t k) {
-  Kernel& kernel = kernels_[k];
-  if (--kernel.layers != 0) return;
-  by_kernel_.erase(kernel.name);
-  kernel = Kernel{};
-  for (WorkerGroup& group : groups_) group.has[k] = false;
-  free_kernels_.push_back(k);
-}
-
-bool Core::kernel_missing(const Kernel& kernel) const {
-  return kernel.live == 0 && counters_.workers > 0 && !kernels_seen_.contains(kernel.name);
-}
-
-void Core::fail_missing_kernels() {
-  while (!doubtful_kernels_.empty()) {
-    const std::uint32_t k = doubtful_kernels_.back();
-    doubtful_kernels_.pop_back();
-    if (kernels_[k].layers == 0 || !kernel_missing(kernels_[k])) continue;
-    const ErrorInfo error = kernel_error(kernels_[k]);
-    while (!kernels_[k].ready.empty()) fail(kernels_[k].ready.top().id, error);
-  }
-}
-
-ErrorInfo Core::kernel_error(const Kernel& kernel) const {
-  std::vector<std::string> known;
-  for (const WorkerGroup& group : groups_) {
-    if (group.live != 0) known.insert(known.end(), group.kernels.begin(), group.kernels.end());
-  }
-  const std::string near = nearest(kernel.name, known);
-  ErrorInfo error;
-  error.code = ErrorCode::kKernelNotFound;
-  error.message = fmt::format("no worker has a kernel named '{}'{}", kernel.name,
-                              near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
-  return error;
-}
-
 void Core::free_on(WorkerSlot slot, ResultId result) {
   Worker& worker = worker_at(slot);
   if (worker.to_free.empty()) with_frees_.push_back(slot);
@@ -195,12 +108,8 @@ void Core::lose_worker(WorkerSlot gone, LossReason reason, const std::string& de
   ++counters_.workers_lost;
   counters_.threads -= worker.registration.threads;
   slots_ -= worker.credit() + worker.bound.size();
-  WorkerGroup& group = groups_[worker.group];
-  group.credit.update(gone, 0);
-  group.load.update(gone, 0);
-  group.idle.update(gone, 0);
-  group.delay.update(gone, 0);
-  --group.live;
+  const std::vector<bool> had = groups_[worker.group].has;
+  leave_group(worker);
   for (const auto& other : workers_) {
     if (other) other->introduced.erase(worker.id);
   }
@@ -223,9 +132,7 @@ void Core::lose_worker(WorkerSlot gone, LossReason reason, const std::string& de
   for (const auto& entry : worker.ready.entries()) ready.push_back(entry.slot);
   for (Slot slot : ready) tasks_[slot].queued_in = QueueKind::kNone;
   for (const auto& entry : worker.ahead.entries()) tasks_[entry.slot].queued_in = QueueKind::kNone;  // they wait on
-  for (std::uint32_t k = 0; k < kernels_.size(); ++k) {
-    if (group.has[k] && --kernels_[k].live == 0) requeue_kernel(k);
-  }
+  departed(had);
   // 3. Its attempts are over. Until they are entered again, their phase keeps anybody from forgetting them.
   std::vector<Slot> bound = worker.bound;
   std::sort(bound.begin(), bound.end(), [&](Slot a, Slot b) { return tasks_[a].attempt < tasks_[b].attempt; });

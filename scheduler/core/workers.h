@@ -1,4 +1,4 @@
-// The workers, the kernels they have, and what each may still be given.
+// The workers, what layers require of them, and what each may still be given.
 #pragma once
 
 #include <cstdint>
@@ -6,6 +6,7 @@
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "comm/messages.h"
@@ -19,7 +20,7 @@ namespace tegula::scheduler {
 struct Worker {
   WorkerId id{};
   WorkerSlot slot = 0;
-  std::uint32_t group = 0;  // of workers with the same kernels
+  std::uint32_t group = 0;  // of workers that meet the same requirements
   msg::RegisterWorker registration;
   msg::WorkerHeartbeat heartbeat;
   Time last_heard{};
@@ -37,8 +38,9 @@ struct Worker {
   Time last_answer{};                    // of an attempt, or when it had none
   bool offered = false;                  // listed in Core::offers_
 
-  std::unordered_set<WorkerId> introduced;  // peers whose address it was sent
-  std::vector<ResultId> to_free;            // sent at the end of settle()
+  std::unordered_map<std::string, std::uint64_t> resources_free;  // in millionths
+  std::unordered_set<WorkerId> introduced;                        // peers whose address it was sent
+  std::vector<ResultId> to_free;                                  // sent at the end of settle()
 
   std::uint64_t retiring = 0;  // the job that sends it away; it gets nothing new meanwhile
   std::uint64_t incoming = 0;  // bytes of copies that it was asked to fetch
@@ -48,10 +50,10 @@ struct Worker {
   std::size_t runnable() const { return bound.size() - bound_ahead; }
 };
 
-// Workers with the same set of kernels. Nearly always there is one group.
+// Workers that meet the same requirements. Nearly always there is one group.
 struct WorkerGroup {
   std::vector<std::string> kernels;  // sorted
-  std::vector<bool> has;             // by kernel slot
+  std::vector<bool> has;             // by requirement
   std::uint32_t live = 0;
   SlotHeap credit;  // workers by free slots
   SlotHeap load;    // workers by the length of their ready queue
@@ -59,13 +61,27 @@ struct WorkerGroup {
   SlotHeap delay;   // workers that have more tasks than threads: microseconds until the last of them starts
 };
 
-// A kernel that some layer names.
-struct Kernel {
-  std::string name;
-  std::uint32_t layers = 0;  // that name it; 0: a free entry
-  std::uint32_t live = 0;    // workers that have it
-  bool listed = false;       // in Core::ready_kernels_
-  ReadyQueue ready;          // tasks that any worker may take; all of its ready tasks when live == 0
+// What the tasks of a layer require of the worker that runs them.
+struct Requirement {
+  std::string kernel;
+  std::vector<std::string> workers;                              // names, addresses or hosts, sorted; empty: any
+  bool loose = false;                                            // others may while none of `workers` is there
+  std::vector<std::pair<std::string, std::uint64_t>> resources;  // occupied, in millionths; sorted
+
+  std::uint32_t layers = 0;  // that have it; 0: a free entry
+  std::uint32_t live = 0;    // workers that meet it
+  std::uint32_t named = 0;   // loose: workers that are named and meet the rest
+  bool listed = false;       // in Core::ready_requirements_
+  ReadyQueue ready;  // tasks that any worker may take that meets it; all of its ready tasks when live == 0, or metered
+  SlotHeap able;     // metered: workers with credit and enough of the resources free, by credit
+
+  bool metered() const { return !resources.empty(); }
+  bool restricted() const { return metered() || !workers.empty(); }
+  std::string identity() const;
 };
+
+std::uint64_t to_millionths(double amount);
+// What is wrong with them, empty: nothing.
+std::string wrong_resources(const std::vector<msg::Resource>& resources);
 
 }  // namespace tegula::scheduler

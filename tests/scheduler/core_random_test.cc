@@ -88,6 +88,9 @@ class Storm {
     }
     for (int i = 0; !testing::Test::HasFatalFailure(); ++i) {
       ASSERT_LT(i, 200000) << "never comes to rest";
+      if (move_something()) continue;
+      cluster_.now += std::chrono::hours(1);  // what is to be tried again later
+      handle(Tick{});
       if (!move_something()) break;
     }
   }
@@ -173,6 +176,8 @@ class Storm {
     about.kernels = {"test.nop"};
     if (workers_.empty() || calm_ || chance(2)) about.kernels.push_back("test.rare");
     about.slots_granted = worker.granted;
+    about.host = chance(2) ? "alpha" : "beta";
+    if (calm_ || chance(2)) about.resources.push_back({"GPU", calm_ ? 2.0 : static_cast<double>(pick(1, 2))});
     if (liars_ && chance(2)) liar_ids_.insert(worker.id);
     const WorkerId id = worker.id;
     workers_[id] = std::move(worker);
@@ -415,6 +420,20 @@ class Storm {
     });
   }
 
+  // Such that the one worker that is sure to be there in the end may run all of it.
+  msg::SubmitOptions options() {
+    msg::SubmitOptions options;
+    options.priority = static_cast<std::int32_t>(pick(0, 4)) - 2;
+    options.retries = static_cast<std::uint16_t>(pick(0, 2));
+    options.retry_delay_ms = static_cast<std::uint32_t>(pick(0, 5));
+    if (chance(3)) {
+      options.workers = {"w" + std::to_string(pick(1, last_worker_ + 1)), "alpha"};
+      options.allow_other_workers = true;
+    }
+    if (chance(3)) options.resources.push_back({"GPU", static_cast<double>(pick(1, 4)) / 2});
+    return options;
+  }
+
   void submit(FakeClient& client) {
     msg::Submit submit;
     submit.sequence = ++client.sequence;
@@ -444,6 +463,7 @@ class Storm {
       }
       submit.wants.push_back(range);
     }
+    if (chance(3)) submit.options = options();
     say(client, std::move(submit));
   }
   void release(FakeClient& client) {
