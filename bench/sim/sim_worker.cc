@@ -138,9 +138,12 @@ void SimWorker::act(std::vector<worker::Action>& actions) {
     } else if (auto* recall = std::get_if<worker::Recall>(&action)) {
       const auto found = std::find_if(waiting_.begin(), waiting_.end(),
                                       [&](const worker::Execute& one) { return one.attempt == recall->attempt; });
-      if (found == waiting_.end()) continue;  // it runs; its end is the answer
-      waiting_.erase(found);
-      events_.emplace_back(worker::Recalled{recall->attempt});
+      if (found == waiting_.end()) {
+        events_.emplace_back(worker::TooLate{recall->attempt});
+      } else {
+        waiting_.erase(found);
+        events_.emplace_back(worker::Recalled{recall->attempt});
+      }
     } else if (auto* release = std::get_if<worker::ReleaseLayer>(&action)) {
       layers_.erase(release->layer);
     }

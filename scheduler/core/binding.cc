@@ -1,8 +1,11 @@
-// From ready to processing, against credit that workers granted. In passes, so that a task goes where its inputs are if
-// there is room: first workers take their own, then those with most credit take what anybody may, and only credit that
-// would stay idle takes from another worker's queue. Waiting tasks are bound ahead of their inputs, in order with the
-// worker's own, when its threads have something to run already; else with the credit that is left over.
+// From ready to processing, against credit that workers granted. In rounds, so that a task goes where its inputs are if
+// there is room, and nobody prefetches while a thread elsewhere has nothing to do: first threads without a task get
+// one, from their worker's own queue, then of what anybody may take, then of others' queues where that is worth the
+// transfer. Then credit beyond the threads is spent in the same order. Waiting tasks are bound ahead of their inputs,
+// in order with the worker's own, when its threads have something to run already; else with the credit that is left
+// over.
 #include <algorithm>
+#include <cmath>
 
 #include "scheduler/core/core.h"
 
@@ -23,24 +26,16 @@ bool Core::bind_ready() {
   offers.swap(offers_);
   for (WorkerSlot slot : offers) {
     if (!workers_[slot]) continue;
-    Worker& worker = worker_at(slot);
-    worker.offered = false;
-    bind_own(worker);
+    worker_at(slot).offered = false;
+    bind_own(worker_at(slot), Round::kThreads);
   }
-  for (WorkerGroup& group : groups_) {
-    while (!group.credit.empty()) {
-      const std::uint32_t requirement = best_requirement(group);
-      if (requirement == kNoSlot) break;
-      bind(requirements_[requirement].ready.top().slot, worker_at(group.credit.top()));
-    }
+  for (WorkerGroup& group : groups_) bind_any(group, group.idle);
+  for (WorkerGroup& group : groups_) bind_others(group, group.idle);
+  for (WorkerSlot slot : offers) {
+    if (workers_[slot]) bind_own(worker_at(slot), Round::kCredit);
   }
-  for (WorkerGroup& group : groups_) {
-    while (!group.credit.empty()) {
-      const Slot slot = fullest_queue_for(group);
-      if (slot == kNoSlot) break;
-      bind(slot, worker_at(group.credit.top()));
-    }
-  }
+  for (WorkerGroup& group : groups_) bind_any(group, group.credit);
+  for (WorkerGroup& group : groups_) bind_others(group, group.credit);
   // Whoever has credit now finds nothing ready. Binding ahead only lets more tasks follow on the same worker.
   offers.insert(offers.end(), offers_.begin(), offers_.end());
   for (WorkerSlot slot : offers_) worker_at(slot).offered = false;
@@ -51,9 +46,10 @@ bool Core::bind_ready() {
   return counters_.assignments != before;
 }
 
-void Core::bind_own(Worker& worker) {
-  while (worker.credit() > 0) {
-    const bool ahead_allowed = !worker.ahead.empty() && worker.runnable() >= worker.registration.threads;
+void Core::bind_own(Worker& worker, Round round) {
+  const std::size_t threads = worker.registration.threads;
+  while (worker.credit() > 0 && (round == Round::kCredit || worker.runnable() < threads)) {
+    const bool ahead_allowed = !worker.ahead.empty() && worker.runnable() >= threads;
     if (worker.ready.empty() && !ahead_allowed) return;
     const std::uint32_t requirement = best_requirement(groups_[worker.group]);
     if (worker.ready.empty()) {
@@ -72,6 +68,23 @@ void Core::bind_own(Worker& worker) {
   }
 }
 
+void Core::bind_any(WorkerGroup& group, const SlotHeap& takers) {
+  while (!takers.empty()) {
+    const std::uint32_t requirement = best_requirement(group);
+    if (requirement == kNoSlot) return;
+    bind(requirements_[requirement].ready.top().slot, worker_at(takers.top()));
+  }
+}
+
+void Core::bind_others(WorkerGroup& group, const SlotHeap& takers) {
+  while (!takers.empty()) {
+    Worker& taker = worker_at(takers.top());
+    const Slot slot = worth_taking(taker, group);
+    if (slot == kNoSlot) return;
+    bind(slot, taker);
+  }
+}
+
 void Core::bind_ahead(Worker& worker) {
   while (worker.credit() > 0 && !worker.ahead.empty()) bind(worker.ahead.top().slot, worker);
 }
@@ -87,22 +100,36 @@ std::uint32_t Core::best_requirement(const WorkerGroup& group) const {
   return best;
 }
 
-// The first task of the longest queue of another worker, if this group's workers may run it; its own group first.
-Slot Core::fullest_queue_for(const WorkerGroup& group) {
-  if (!group.load.empty()) return worker_at(group.load.top()).ready.top().slot;
-  for (const WorkerGroup& other : groups_) {
-    if (other.load.empty()) continue;
-    const Slot slot = worker_at(other.load.top()).ready.top().slot;
-    if (group.has[layer_of_task(tasks_[slot]).requirement]) return slot;
+// The first task of the longest queue, if this group's workers may run it and it would start earlier on `taker`; its
+// own group's queues first.
+Slot Core::worth_taking(const Worker& taker, const WorkerGroup& group) const {
+  const WorkerGroup* from = &group;
+  if (group.load.empty()) {
+    from = nullptr;
+    for (const WorkerGroup& other : groups_) {
+      if (other.load.empty()) continue;
+      const Slot slot = worker_at(other.load.top()).ready.top().slot;
+      if (group.has[layer_of_task(tasks_[slot]).requirement]) {
+        from = &other;
+        break;
+      }
+    }
+    if (from == nullptr) return kNoSlot;
   }
-  return kNoSlot;
+  const Worker& holder = worker_at(from->load.top());
+  const Slot slot = holder.ready.top().slot;
+  const double waits = seconds_to_start(holder, true) + seconds_to_fetch(tasks_[slot], holder);
+  return seconds_to_start(taker, false) + seconds_to_fetch(tasks_[slot], taker) < waits ? slot : kNoSlot;
 }
 
 void Core::bind(Slot slot, Worker& worker) {
   leave_queue(slot);
   Task& task = tasks_[slot];
   LayerRecord& layer = layer_of_task(task);
-  if (task.missing != 0) ++worker.bound_ahead;
+  if (task.missing != 0) {
+    ++worker.bound_ahead;
+    count_follower(task, 1);  // as it was in the queue
+  }
   occupy(worker, requirements_[layer.requirement]);
   last_attempt_ = static_cast<AttemptId>(static_cast<std::uint64_t>(last_attempt_) + 1);
   task.attempt = last_attempt_;
@@ -114,10 +141,9 @@ void Core::bind(Slot slot, Worker& worker) {
   worker.bound.push_back(slot);
   worker.attempts_hash ^= msg::mix(task.attempt);
   ++worker.spent;
-  task.expected_us = static_cast<std::uint32_t>(std::min(layer.mean_ns / 1000, 4e9));
-  worker.expected_us += task.expected_us;
+  task.expected_us = static_cast<std::uint32_t>(std::min(std::ceil(expected_ns(layer) / 1000), 4e9));
+  if (task.missing == 0) worker.expected_us += task.expected_us;
   credit_changed(worker);
-  workload_changed(worker);
   ++sessions_[task.account]->processing;
   ++counters_.assignments;
   set_state(task, TaskState::kProcessing);
@@ -176,7 +202,12 @@ void Core::unbind(Slot slot) {
   tasks_[last].position = task.position;
   worker.bound.pop_back();
   worker.attempts_hash ^= msg::mix(task.attempt);
-  if (task.missing != 0) --worker.bound_ahead;
+  task.followers = 0;
+  if (task.missing != 0) {
+    count_follower(task, -1);
+    --worker.bound_ahead;
+    worker.expected_us += task.expected_us;  // taken back below
+  }
   task.missing = 0;
   if (task.phase == TaskPhase::kRetracting) end_asking(task);
   worker.expected_us -= task.expected_us;
@@ -206,6 +237,7 @@ void Core::retract(Slot slot) {
 void Core::credit_changed(Worker& worker) {
   groups_[worker.group].credit.update(worker.slot, worker.credit());
   resources_changed(worker);
+  workload_changed(worker);
   offer(worker);
 }
 

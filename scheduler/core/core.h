@@ -55,7 +55,7 @@ struct Core {
   Task* find_task(TaskId id);
   const Task* find_task(TaskId id) const { return const_cast<Core*>(this)->find_task(id); }
   Slot find_slot(TaskId id) const;
-  LayerRecord& layer_of_task(const Task& task) { return layers_.at(layer_of(task.id)); }
+  LayerRecord& layer_of_task(const Task& task) const { return layers_.at(layer_of(task.id)); }
   // A record with exact counts, in state released.
   Slot create_record(LayerRecord& layer, std::uint32_t index);
   void set_state(Task& task, TaskState to);
@@ -115,6 +115,10 @@ struct Core {
   WorkerSlot preferred_holder(const Task& task);
   void requeue(std::uint32_t requirement);
 
+  double expected_ns(const LayerRecord& layer) const {  // 0: unknown
+    return layer.cost.known() ? layer.cost.ns() : costs_.ns(layer.cost_class);
+  }
+
   // ---- fairness.cc: in which order ----
   std::int64_t next_tag(Session& session, const LayerRecord& layer);
   void rejoin(Session& session);  // it asks for something more
@@ -129,6 +133,22 @@ struct Core {
   WorkerSlot producing_worker(const Task& task, std::uint8_t& depth) const;
   // The producer's attempt will give no result: what was queued to follow it is not any more.
   void drop_ahead(Slot producer);
+  bool follows_with_others(const Task& task) const;
+  bool belongs_elsewhere(const Task& task, WorkerSlot at);
+  template <typename Visit>
+  void for_each_pending_producer(const Task& task, Visit&& visit) const {
+    for (const LayerInput& input : layers_.at(layer_of(task.id)).inputs) {
+      const LayerRecord& producers = layers_.at(input.layer);
+      input.rule.view().for_each(index_of(task.id), [&](std::uint32_t producer) {
+        const Slot slot = producers.slot(producer);
+        if (slot == kNoSlot) return;
+        Task& made = const_cast<Core*>(this)->tasks_[slot];
+        if (made.state == TaskState::kProcessing && !made.output(input.output).available()) visit(made);
+      });
+    }
+  }
+  // Counts the task among those that follow what it waits for, or not any more.
+  void count_follower(const Task& task, int by);
   template <typename Visit>
   void for_each_known_consumer(const Task& task, Visit&& visit) const {
     for (const LayerReader& reader : layers_.at(layer_of(task.id)).readers) {
@@ -142,10 +162,13 @@ struct Core {
 
   // ---- binding.cc: ready to processing ----
   bool bind_ready();  // true: something was bound
-  void bind_own(Worker& worker);
+  enum class Round { kThreads, kCredit };
+  void bind_own(Worker& worker, Round round);
+  void bind_any(WorkerGroup& group, const SlotHeap& takers);
+  void bind_others(WorkerGroup& group, const SlotHeap& takers);
   void bind_ahead(Worker& worker);
   std::uint32_t best_requirement(const WorkerGroup& group) const;
-  Slot fullest_queue_for(const WorkerGroup& group);
+  Slot worth_taking(const Worker& taker, const WorkerGroup& group) const;
   void bind(Slot slot, Worker& worker);
   void list_holders(const Task& task, Worker& worker, std::vector<msg::Assign::Holder>& holders);
   void introduce(Worker& worker, WorkerSlot peer);
@@ -156,6 +179,9 @@ struct Core {
   void ask_back();
   Slot movable_task(const Worker& from, const Worker& to) const;
   double seconds_to_fetch(const Task& task, const Worker& to) const;
+  std::uint64_t bytes_of_latency() const;  // that could be moved while one fetch is asked for
+  // Until a task that comes to the worker now would start there; `queued`: behind those that are ready for it.
+  double seconds_to_start(const Worker& worker, bool queued) const;
   void on_running(Worker& worker, const msg::TaskRunning& message);
   void end_asking(Task& task);  // it was answered, somehow
   void hand_over();             // what came back goes to whom it was asked for
@@ -206,7 +232,7 @@ struct Core {
   bool blame(Task& task, const Worker& worker, bool likely);
   ErrorInfo killed_worker(const Task& task, const Worker& worker, const std::string& detail) const;
   Worker* find_worker(WorkerId id);
-  Worker& worker_at(WorkerSlot slot) { return *workers_[slot]; }
+  Worker& worker_at(WorkerSlot slot) const { return *workers_[slot]; }
   void load_changed(Worker& worker);
   void free_on(WorkerSlot worker, ResultId result);  // sent at the end of settle()
   void send_frees(Worker& worker);
@@ -325,6 +351,7 @@ struct Core {
   std::vector<Action>* out_ = nullptr;  // only while an event is handled
   Counters counters_;
 
+  CostTable costs_;
   LayerTable layers_;
   TaskTable tasks_;
   std::vector<LayerId> maybe_unused_;  // layers to look at before the event ends

@@ -27,7 +27,7 @@ std::int64_t Core::order_on_worker(const Task& task) {
 
 std::int64_t Core::next_tag(Session& session, const LayerRecord& layer) {
   const double tag = session.tag;
-  session.tag += std::max(layer.mean_ns / 1000, kLeastMicroseconds) * kTicksPerMicrosecond / session.share;
+  session.tag += std::max(expected_ns(layer) / 1000, kLeastMicroseconds) * kTicksPerMicrosecond / session.share;
   return static_cast<std::int64_t>(tag);
 }
 

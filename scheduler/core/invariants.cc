@@ -215,7 +215,7 @@ class Checker {
       for (Slot task : worker.bound) {
         hash ^= msg::mix(core_.tasks_[task].attempt);
         lacking += core_.tasks_[task].missing != 0 ? 1 : 0;
-        expected += core_.tasks_[task].expected_us;
+        if (core_.tasks_[task].missing == 0) expected += core_.tasks_[task].expected_us;
         asked += core_.asked_back_.contains(core_.tasks_[task].id) ? 1 : 0;
         check(core_.tasks_[task].phase == TaskPhase::kRetracting || !core_.asked_back_.contains(core_.tasks_[task].id),
               core_.tasks_[task], "asked for, yet not retracting");
@@ -310,7 +310,11 @@ class Checker {
   void check_idle_credit() {
     for (const WorkerGroup& group : core_.groups_) {
       if (group.credit.empty()) continue;
-      check(core_.best_requirement(group) == kNoSlot && core_.fullest_queue_for(group) == kNoSlot, "idle credit");
+      check(core_.best_requirement(group) == kNoSlot, "idle credit");
+      if (!group.idle.empty()) {
+        const Worker& idle = core_.worker_at(group.idle.top());
+        check(core_.worth_taking(idle, group) == kNoSlot, "an idle thread");
+      }
     }
     for (std::uint32_t k : core_.metered_) {
       check(core_.requirements_[k].ready.empty() || core_.requirements_[k].able.empty(), "idle resources");

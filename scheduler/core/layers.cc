@@ -17,16 +17,6 @@ LayerRecord::LayerRecord(LayerId number, msg::LayerPtr layer, LayerHash identity
   }
 }
 
-// One sample counts for eight at most: a kernel that was preempted or had to wait for a page looks like a long one.
-void LayerRecord::observe(std::uint64_t compute_ns) {
-  const auto sample = static_cast<double>(compute_ns);
-  if (mean_ns == 0) {
-    mean_ns = std::max(sample, 1.0);
-  } else {
-    mean_ns += (std::min(sample, 8 * mean_ns + 1000) - mean_ns) / 8;
-  }
-}
-
 LayerRecord* LayerTable::find(const LayerHash& hash) const {
   const auto found = by_hash_.find(hash);
   return found == by_hash_.end() ? nullptr : find(found->second);

@@ -9,6 +9,7 @@
 
 #include "comm/messages.h"
 #include "scheduler/core/containers.h"
+#include "scheduler/core/costs.h"
 #include "scheduler/core/task.h"
 #include "scheduler/core/want_map.h"
 #include "src/graph.h"
@@ -49,6 +50,8 @@ struct LayerRecord {
   LayerHash hash;
   std::uint32_t tasks = 0;
   std::uint16_t outputs = 1;
+  CostMean cost;                     // of its tasks
+  std::string cost_class;            // see costs.cc
   std::uint32_t requirement = 0;     // in Core::requirements_
   std::uint32_t retries = 0;         // of a failed task
   std::uint32_t retry_delay_ms = 0;  // before the first, doubled for each one after it
@@ -63,9 +66,6 @@ struct LayerRecord {
   SparseArray<std::uint32_t> slots;  // slot of the record plus one
   std::uint32_t active = 0;
   std::uint32_t known = 0;  // tasks with a record
-  double mean_ns = 0;       // of its tasks' kernels, the last ones counting most; 0: none has ended
-
-  void observe(std::uint64_t compute_ns);
 
   static constexpr std::uint16_t kActive = 0x8000;
   static constexpr std::uint16_t kAccount = 0x7FFF;

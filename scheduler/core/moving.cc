@@ -1,6 +1,7 @@
 // A worker with an idle thread gets what has not started elsewhere, when it would start there noticeably earlier. The
 // other worker is asked to give the task back; only its answer moves the task, so no task is ever in two places. It
-// can't go to and fro: it moves to a thread that has nothing, and then that worker is not one to take from.
+// can't go to and fro: it moves to a thread that has nothing to run, and then that worker is not one to take from.
+// (What is bound ahead of it does not count: it can't run, and follows it.)
 #include <algorithm>
 
 #include "scheduler/core/core.h"
@@ -10,16 +11,17 @@ namespace {
 
 constexpr std::size_t kMostLookedAt = 16;  // of a worker's tasks, the last ones first
 constexpr double kLatency = 200e-6;        // seconds for asking, and again for each input's fetch
+constexpr double kUnknown = 1e-3;          // seconds that a task of unknown cost is taken to need
 
 }  // namespace
 
 void Core::workload_changed(Worker& worker) {
   WorkerGroup& group = groups_[worker.group];
   const std::size_t threads = worker.registration.threads;
-  const std::size_t taken = worker.bound.size() + worker.awaits;
-  group.idle.update(worker.slot, taken < threads ? threads - taken : 0);
+  const std::size_t taken = worker.runnable() + worker.awaits;
+  group.idle.update(worker.slot, taken < threads ? std::min<std::uint64_t>(threads - taken, worker.credit()) : 0);
   std::uint64_t delay = 0;
-  if (worker.bound.size() - worker.asked_back > threads) {
+  if (worker.runnable() - worker.asked_back > threads) {
     // Nothing was answered for a while: what runs takes longer than expected, and what waits behind it too.
     const auto silent = std::chrono::duration_cast<std::chrono::microseconds>(now_ - worker.last_answer).count();
     delay =
@@ -75,14 +77,18 @@ Slot Core::movable_task(const Worker& from, const Worker& to) const {
     if (!layer.is_active(index_of(task.id))) continue;
     if (best != kNoSlot && goes_before(task, tasks_[best])) continue;
     const double waits = delay - static_cast<double>(task.expected_us) * 1e-6;
-    if (waits - seconds_to_fetch(task, to) >= least) best = from.bound[i - 1];
+    if (waits - seconds_to_fetch(task, to) - kLatency >= least) best = from.bound[i - 1];
   }
   return best;
 }
 
+std::uint64_t Core::bytes_of_latency() const {
+  return static_cast<std::uint64_t>(kLatency * config_.assumed_bandwidth) + 1;
+}
+
 double Core::seconds_to_fetch(const Task& task, const Worker& to) const {
   const LayerRecord& layer = layers_.at(layer_of(task.id));
-  double seconds = kLatency;
+  double seconds = 0;
   for (const LayerInput& input : layer.inputs) {
     const LayerRecord& producers = layers_.at(input.layer);
     input.rule.view().for_each(index_of(task.id), [&](std::uint32_t producer) {
@@ -92,6 +98,25 @@ double Core::seconds_to_fetch(const Task& task, const Worker& to) const {
       if (output.replicas.contains(to.slot)) return;
       seconds += kLatency + static_cast<double>(output.nbytes) / config_.assumed_bandwidth;
     });
+  }
+  return seconds;
+}
+
+double Core::seconds_to_start(const Worker& worker, bool queued) const {
+  const std::size_t threads = std::max<std::size_t>(worker.registration.threads, 1);
+  const std::size_t runnable = worker.runnable();
+  double seconds = 0;
+  if (runnable >= threads) {
+    // What runs is half done, on the average; or it takes longer than expected.
+    const double all = static_cast<double>(worker.expected_us) * 1e-6;
+    const double each = all == 0 ? kUnknown : all / static_cast<double>(runnable);
+    const double silent = std::chrono::duration<double>(now_ - worker.last_answer).count();
+    seconds = each * (static_cast<double>(runnable - threads) + 0.5) / static_cast<double>(threads) + silent;
+  }
+  if (queued && !worker.ready.empty()) {
+    const double known = expected_ns(layer_of_task(tasks_[worker.ready.top().slot])) * 1e-9;
+    const double each = known == 0 ? kUnknown : known;
+    seconds += each * static_cast<double>(worker.ready.size() - 1) / static_cast<double>(threads);
   }
   return seconds;
 }

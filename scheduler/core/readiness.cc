@@ -83,6 +83,7 @@ void Core::leave_queue(Slot slot) {
     load_changed(worker);
   } else if (task.queued_in == QueueKind::kAhead) {
     worker_at(task.queue).ahead.erase(slot, tasks_);
+    count_follower(task, -1);
   } else if (task.queued_in == QueueKind::kDelayed) {
     std::erase_if(delayed_, [&](const auto& entry) { return entry.second == task.id; });
   } else {
@@ -101,32 +102,46 @@ void Core::leave_queue(Slot slot) {
   task.queued_in = QueueKind::kNone;
 }
 
-// The worker with most bytes of the task's inputs, the one with more credit among equals; kNoSlot when none that
-// may run it holds any.
+// Of the workers that hold inputs of the task and may run it, and of the one with most threads idle, the one where it
+// would start first, fetching what is missing there included; kNoSlot when there is none of them.
 WorkerSlot Core::preferred_holder(const Task& task) {
   const LayerRecord& layer = layers_.at(layer_of(task.id));
   holder_bytes_.resize(workers_.size());
+  std::uint64_t total = 0;
   for (const LayerInput& input : layer.inputs) {
     const LayerRecord& producers = layers_.at(input.layer);
     input.rule.view().for_each(index_of(task.id), [&](std::uint32_t producer) {
       const Output& output = tasks_[producers.slot(producer)].output(input.output);
+      const std::uint64_t bytes = output.nbytes + bytes_of_latency();
+      total += bytes;
       for (WorkerSlot worker : output.replicas.span()) {
         if (holder_bytes_[worker] == 0) holder_touched_.push_back(worker);
-        holder_bytes_[worker] += output.nbytes + 1;
+        holder_bytes_[worker] += bytes;
       }
     });
   }
   WorkerSlot best = kNoSlot;
-  for (WorkerSlot slot : holder_touched_) {
+  double best_start = 0;
+  const auto consider = [&](WorkerSlot slot) {
     const Worker& worker = worker_at(slot);
-    if (groups_[worker.group].has[layer.requirement] && worker.retiring == 0) {
-      const auto better = [&](const Worker& than) {
-        if (holder_bytes_[slot] != holder_bytes_[than.slot]) return holder_bytes_[slot] > holder_bytes_[than.slot];
-        if (worker.credit() != than.credit()) return worker.credit() > than.credit();
-        return slot < than.slot;
-      };
-      if (best == kNoSlot || better(worker_at(best))) best = slot;
-    }
+    if (!groups_[worker.group].has[layer.requirement] || worker.retiring != 0) return;
+    const double fetch = static_cast<double>(total - holder_bytes_[slot]) / config_.assumed_bandwidth;
+    const double start = seconds_to_start(worker, true) + fetch;
+    const auto better = [&] {
+      if (start != best_start) return start < best_start;
+      const Worker& other = worker_at(best);
+      if (holder_bytes_[slot] != holder_bytes_[best]) return holder_bytes_[slot] > holder_bytes_[best];
+      if (worker.credit() != other.credit()) return worker.credit() > other.credit();
+      return slot < best;
+    };
+    if (best != kNoSlot && !better()) return;
+    best = slot;
+    best_start = start;
+  };
+  for (WorkerSlot slot : holder_touched_) consider(slot);
+  if (best != kNoSlot) {
+    const WorkerGroup& group = groups_[worker_at(best).group];
+    if (!group.idle.empty()) consider(group.idle.top());
   }
   for (WorkerSlot slot : holder_touched_) holder_bytes_[slot] = 0;
   holder_touched_.clear();

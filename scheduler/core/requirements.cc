@@ -91,7 +91,6 @@ void Core::enter_group(Worker& worker) {
   for (std::size_t k = 0; k < group.has.size(); ++k) requirements_[k].live += group.has[k] ? 1 : 0;
   credit_changed(worker);
   load_changed(worker);
-  workload_changed(worker);
 }
 
 void Core::leave_group(Worker& worker) {

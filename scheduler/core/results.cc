@@ -48,7 +48,8 @@ void Core::on_finished(Worker& worker, msg::TaskFinished& message) {
   unbind(slot);
   ++counters_.tasks_finished;
   counters_.compute_ns += message.compute_ns;
-  layer.observe(message.compute_ns);
+  layer.cost.observe(message.compute_ns);
+  costs_.observe(layer.cost_class, message.compute_ns);
   task.failures = 0;
   const bool was_active = layer.is_active(index);
   if (was_active) {
@@ -92,7 +93,10 @@ void Core::input_arrived(Slot slot) {
     make_ready(slot);
   } else if (task.state == TaskState::kProcessing && task.missing != 0 && --task.missing == 0) {
     task.ahead_depth = 0;
-    --worker_at(task.worker).bound_ahead;
+    Worker& worker = worker_at(task.worker);
+    --worker.bound_ahead;
+    worker.expected_us += task.expected_us;
+    workload_changed(worker);
   }
 }
 

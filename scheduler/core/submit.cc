@@ -122,6 +122,7 @@ void Core::take_layers(Session& session, const msg::Submit& message, const std::
       for (const InputRule& rule : message.layers[i]->inputs) inputs.push_back(session.layers.at(rule.layer));
       layer = &layers_.add(renumber(message.layers[i], inputs), hashes[i]);
       layer->requirement = requirement_for(layer->description->kernel, message.options);
+      layer->cost_class = CostTable::class_of(*layer->description);
       layer->retries = message.options.retries;
       layer->retry_delay_ms = message.options.retry_delay_ms;
       ++counters_.layers;

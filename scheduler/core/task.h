@@ -109,6 +109,7 @@ struct Task {
   std::uint8_t fetch_failures = 0;
   std::uint32_t expected_us = 0;  // kProcessing: what it was expected to take when it was bound; 0: unknown
   std::uint16_t failures = 0;     // forgiven ones, since it was demanded
+  std::uint8_t followers = 0;     // kProcessing: tasks bound ahead of it, or queued to be
   std::uint8_t ahead_depth = 0;   // attempts in a row that must end on the worker before this one can start
   std::uint16_t account = 0;      // the session whose submission first asked for it
   std::uint16_t output_count = 1;

@@ -32,7 +32,7 @@ struct Worker {
   ReadyQueue ready;                      // tasks that want to go here, for the inputs it holds
   ReadyQueue ahead;                      // waiting tasks whose missing inputs are all made here
   std::uint32_t bound_ahead = 0;         // of `bound`: inputs are still missing
-  std::uint64_t expected_us = 0;         // over `bound`
+  std::uint64_t expected_us = 0;         // over those of `bound` that could run
   std::uint32_t asked_back = 0;          // of `bound`: for other workers
   std::uint32_t awaits = 0;              // tasks asked back for this worker
   Time last_answer{};                    // of an attempt, or when it had none

@@ -124,5 +124,18 @@ TEST(MovingCosts, AnInputTooLargeToFetchKeepsTheTaskWhereItIs) {
   EXPECT_THAT(cluster.take<msg::Retract>(w1), SizeIs(1)) << "now it is worth it";
 }
 
+// Found in simulation: the last task and what followed it went between two workers for ever.
+TEST(MovingCosts, WhatFollowsATaskIsNoReasonToMoveIt) {
+  FakeCluster cluster;
+  const WorkerId w1 = cluster.worker(2);
+  const Layer x = layer_on({1}, "x");
+  cluster.submit(cluster.client(), {x, reads(layer_on({1}, "y"), 0, x, {SameBlock{0}})}, {{1, 0, 0, 1}});
+  ASSERT_THAT(cluster.take<msg::Assign>(w1), SizeIs(2));
+  cluster.worker(2);
+  cluster.now += 1s;
+  cluster.handle(Tick{});
+  EXPECT_THAT(cluster.take<msg::Retract>(w1), IsEmpty());
+}
+
 }  // namespace
 }  // namespace tegula::scheduler
