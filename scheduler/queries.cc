@@ -228,9 +228,15 @@ class Answer {
   }
 
   Json about(TaskId id, const TaskInfo& info) const {
-    Json json{{"id", id_text(id)}, {"key", info.key}, {"state", name_of(info.state)}, {"priority", info.priority}};
+    Json json{{"id", id_text(id)},
+              {"key", info.key},
+              {"state", name_of(info.state)},
+              {"priority", info.urgency},
+              {"tag", info.tag}};
     if (info.state == TaskState::kProcessing) {
-      json["phase"] = info.phase == TaskPhase::kRetracting ? "retracting" : "bound";
+      json["phase"] = info.phase == TaskPhase::kRetracting ? "retracting"
+                      : info.phase == TaskPhase::kRunning  ? "running"
+                                                           : "bound";
       json["worker"] = name(info.worker);
       json["attempt"] = static_cast<std::uint64_t>(info.attempt);
     }

@@ -57,11 +57,12 @@ std::uint32_t check_of(Head head, const void* body) {
 constexpr const char* kSettings[] = {
     "seed",           "reattach_grace",         "worker_timeout",     "heartbeat_interval",
     "allowed_deaths", "allowed_fetch_failures", "max_demanded_tasks", "log_size",
-    "root_margin",    "expansion_steps",        "stall_report"};
+    "root_margin",    "worthwhile_gain",        "assumed_bandwidth",  "expansion_steps",
+    "stall_report"};
 template <typename Config, typename Visit>
 void for_each_setting(Config& config, Visit&& visit) {
-  auto& [a, b, c, d, e, f, g, h, i, j, k] = config;
-  const auto fields = std::tie(a, b, c, d, e, f, g, h, i, j, k);
+  auto& [a, b, c, d, e, f, g, h, i, j, k, l, m] = config;
+  const auto fields = std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m);
   static_assert(std::tuple_size_v<std::remove_const_t<decltype(fields)>> == std::size(kSettings));
   std::size_t n = 0;
   std::apply([&](auto&... field) { (visit(kSettings[n++], field), ...); }, fields);

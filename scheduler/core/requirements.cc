@@ -14,17 +14,6 @@ namespace {
 
 constexpr double kMostOfAResource = 1e12;
 
-bool is_named(const Worker& worker, const std::vector<std::string>& names) {
-  const msg::RegisterWorker& about = worker.registration;
-  return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
-    return name == about.name || name == about.host || name == about.address;
-  });
-}
-
-bool has_kernel(const Worker& worker, const Requirement& requirement) {
-  return std::binary_search(worker.registration.kernels.begin(), worker.registration.kernels.end(), requirement.kernel);
-}
-
 // In all, not what is free now.
 bool has_resources(const Worker& worker, const Requirement& requirement) {
   const std::vector<msg::Resource>& owned = worker.registration.resources;
@@ -36,6 +25,26 @@ bool has_resources(const Worker& worker, const Requirement& requirement) {
 }
 
 }  // namespace
+
+bool is_named(const Worker& worker, const Requirement& requirement) {
+  const std::vector<std::string>& names = requirement.workers;
+  const msg::RegisterWorker& about = worker.registration;
+  return names.empty() || std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+           return name == about.name || name == about.host || name == about.address;
+         });
+}
+
+bool has_kernel(const Worker& worker, const Requirement& requirement) {
+  return std::binary_search(worker.registration.kernels.begin(), worker.registration.kernels.end(), requirement.kernel);
+}
+
+std::string describe_resources(const Requirement& requirement) {
+  std::string text;
+  for (const auto& [name, amount] : requirement.resources) {
+    text += fmt::format("{}{}={}", text.empty() ? "" : ", ", name, static_cast<double>(amount) / 1e6);
+  }
+  return text;
+}
 
 std::uint64_t to_millionths(double amount) { return static_cast<std::uint64_t>(std::llround(amount * 1e6)); }
 
@@ -57,7 +66,7 @@ std::string wrong_resources(const std::vector<msg::Resource>& resources) {
 
 bool Core::meets(const Worker& worker, const Requirement& requirement) const {
   if (!has_kernel(worker, requirement) || !has_resources(worker, requirement)) return false;
-  if (requirement.workers.empty() || is_named(worker, requirement.workers)) return true;
+  if (is_named(worker, requirement)) return true;
   return requirement.loose && requirement.named == 0;
 }
 
@@ -111,7 +120,7 @@ bool Core::count_named() {
     if (!requirement.loose || requirement.layers == 0) continue;
     std::uint32_t named = 0;
     for (const auto& worker : workers_) {
-      if (worker && is_named(*worker, requirement.workers) && has_kernel(*worker, requirement) &&
+      if (worker && is_named(*worker, requirement) && has_kernel(*worker, requirement) &&
           has_resources(*worker, requirement)) {
         ++named;
       }

@@ -285,8 +285,10 @@ std::string Core::why_without_record(const LayerRecord& layer, std::uint32_t ind
   }
   const Session& session = *sessions_[layer.account(index)];
   std::string text = "is to be computed but was not looked at yet: ";
-  if (root_cap_reached(session)) {
-    const std::uint64_t ready = session.queued_roots + (counters_.workers == 0 ? session.no_worker_roots : 0);
+  const std::int32_t urgency = session.cursors.empty() ? 0 : session.cursors.front().urgency;
+  if (root_cap_reached(session, urgency)) {
+    std::uint64_t ready = 0;
+    for (const auto& [level, roots] : session.roots) ready += roots.queued + roots.no_worker;
     text += fmt::format("{} are ready already{}, and more are made as workers take these",
                         counted(ready, "task without inputs", "tasks without inputs"),
                         session.name.empty() ? "" : fmt::format(" for client '{}'", session.name));
@@ -322,15 +324,24 @@ std::string Core::why_waiting(const Task& task) const {
 }
 
 std::string Core::why_queued(const Task& task) const {
+  if (task.queued_in == QueueKind::kDelayed) {
+    const auto due = std::find_if(delayed_.begin(), delayed_.end(), [&](const auto& e) { return e.second == task.id; });
+    return fmt::format("has failed {} and is tried again in {}", counted(task.failures, "time", "times"),
+                       seconds(due == delayed_.end() ? Time{} : std::max(due->first - now_, Time{})));
+  }
   const bool for_worker = task.queued_in == QueueKind::kWorker;
-  const ReadyQueue& queue = for_worker ? workers_[task.queue]->ready : kernels_[task.queue].ready;
-  const ReadyQueue::Entry own{task.priority, task.id, 0};
+  const ReadyQueue& queue = for_worker ? workers_[task.queue]->ready : requirements_[task.queue].ready;
+  const ReadyQueue::Entry own = ReadyQueue::entry_of(task);
   std::uint64_t before = 0;
   for (const ReadyQueue::Entry& entry : queue.entries()) before += ReadyQueue::before(entry, own) ? 1 : 0;
+  if (!for_worker && requirements_[task.queue].metered()) {
+    return fmt::format("is ready and waits until a worker has {} free: {} before it",
+                       describe_resources(requirements_[task.queue]), counted(before, "ready task", "ready tasks"));
+  }
   if (for_worker) {
     const Worker& worker = *workers_[task.queue];
     return fmt::format(
-        "is ready and queued for worker {}, which holds most of its inputs' bytes: {} before it there, "
+        "is ready and queued for worker {}, where it would start first: {} before it there, "
         "{} bound to the worker, {} free",
         worker.registration.name, counted(before, "ready task", "ready tasks"),
         counted(worker.bound.size(), "task is", "tasks are"), counted(worker.credit(), "slot", "slots"));
@@ -343,9 +354,23 @@ std::string Core::why_queued(const Task& task) const {
 
 std::string Core::why_no_worker(const Task& task) const {
   if (counters_.workers == 0) return "is ready, but no worker is connected";
-  const Kernel& kernel = kernels_[layers_.at(layer_of(task.id)).kernel];
-  return fmt::format("is ready, but none of the {} has its kernel '{}'",
-                     counted(counters_.workers, "connected worker", "connected workers"), kernel.name);
+  const Requirement& requirement = requirements_[layers_.at(layer_of(task.id)).requirement];
+  const std::string workers = counted(counters_.workers, "connected worker", "connected workers");
+  std::uint64_t with_kernel = 0, named = 0;
+  for (const auto& worker : workers_) {
+    if (!worker || !has_kernel(*worker, requirement)) continue;
+    ++with_kernel;
+    named += is_named(*worker, requirement) ? 1 : 0;
+  }
+  if (with_kernel == 0) {
+    return fmt::format("is ready, but none of the {} has its kernel '{}'", workers, requirement.kernel);
+  }
+  if (named == 0) {
+    return fmt::format("is ready, but none of the {} is one of those it is restricted to: {}", workers,
+                       listed(requirement.workers, requirement.workers.size()));
+  }
+  return fmt::format("is ready, but none of the {} that may run it has {}",
+                     counted(named, "connected worker", "connected workers"), describe_resources(requirement));
 }
 
 std::string Core::why_processing(const Task& task) const {
@@ -425,7 +450,7 @@ std::string Core::stall_text() const {
   const auto before = [&](const Task& a, const Task& b) {
     if (rank(a) != rank(b)) return rank(a) < rank(b);
     if (rank(a) == 0) return a.attempt < b.attempt;
-    return a.priority != b.priority ? a.priority < b.priority : a.id < b.id;
+    return goes_before(a, b);
   };
   tasks_.for_each([&](Slot, const Task& task) {
     if (rank(task) < 4 && (oldest == nullptr || before(task, *oldest))) oldest = &task;

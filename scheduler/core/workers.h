@@ -80,6 +80,10 @@ struct Requirement {
   std::string identity() const;
 };
 
+// Whether it is one of those that the requirement names, or the requirement names none.
+bool is_named(const Worker& worker, const Requirement& requirement);
+bool has_kernel(const Worker& worker, const Requirement& requirement);
+std::string describe_resources(const Requirement& requirement);  // "GPU=1, LICENSE=0.5"
 std::uint64_t to_millionths(double amount);
 // What is wrong with them, empty: nothing.
 std::string wrong_resources(const std::vector<msg::Resource>& resources);
