@@ -133,7 +133,7 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
     msg::FetchReply message{request, {}};
     message.items.reserve(items.size());
     for (Item& item : items) {
-      bytes_out += item.chunk.nbytes();
+      if (item.status == msg::FetchStatus::kOk) bytes_out += item.chunk.nbytes();
       message.items.push_back({item.status, std::move(item.chunk)});
     }
     peer.connection->send(std::move(message));

@@ -93,7 +93,6 @@ struct View {
   std::vector<tegula_block> declared;
   std::vector<tegula_output_plan> plans;
   std::vector<tegula_array> outputs;
-  std::vector<Strides> strides;
   tegula_task task{};
 
   void set(const Layer& layer, const RunRequest& request, const void* prepared) {

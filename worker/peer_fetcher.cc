@@ -87,7 +87,9 @@ struct PeerFetcher::Impl : std::enable_shared_from_this<Impl> {
         fail(worker, number);
         return;
       }
-      for (const auto& item : reply->items) bytes_in += item.chunk.nbytes();
+      for (const auto& item : reply->items) {
+        if (item.status == msg::FetchStatus::kOk) bytes_in += item.chunk.nbytes();
+      }
       deliver(std::move(*reply));
     }
   }

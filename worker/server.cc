@@ -101,7 +101,8 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
   void try_to_join() {
     retry_timer.reset();
     CommOptions comm = options.comm;
-    comm.connect_timeout = std::clamp<Time>(deadline - now(), std::chrono::milliseconds(100), comm.connect_timeout);
+    const Time left = std::max<Time>(deadline - now(), std::chrono::milliseconds(100));
+    if (comm.connect_timeout <= Time{0} || comm.connect_timeout > left) comm.connect_timeout = left;
     const std::uint64_t number = ++joins;
     connect(loop, to_string(scheduler), comm,
             [weak = weak_from_this(), number](ConnectionPtr made, std::optional<ErrorInfo> error) {
@@ -220,6 +221,8 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
                      [&](msg::WorkerAddress& m) { return take(events, m); },
                      [&](msg::ForgetLayer& m) { return take(events, m); },
                      [&](msg::DefineLayer& m) {
+                       // What was said of the same number before comes first: it may be that it is forgotten.
+                       if (layers.contains(m.layer)) process(std::exchange(events, {}));
                        define(m);
                        return take(events, m);
                      },

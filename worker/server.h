@@ -89,7 +89,8 @@ class WorkerServer {
 
   // Begins to connect; what follows is told through the callbacks.
   void start();
-  // Ends the worker; on_exit follows. Orderly: running kernels are asked to stop and waited for, the scheduler is told.
+  // Ends the worker; on_exit follows. Running kernels are asked to stop; it is the destructor that waits for them.
+  // Orderly: the scheduler is told.
   void stop(bool orderly = true);
 
   const std::string& name() const;

@@ -212,9 +212,8 @@ TEST_P(EachDType, ScalarOperandsGiveTheSameBits) {
       const Operands operands = operands_of(op, type, true);
       const TestArray expected =
           run_program(library, one_operation(op, type, type, operands.arrays, operands.shape), operands.arrays);
-      for (std::int64_t k = 0; k < n; k += 5) {
+      for (std::int64_t k = 0; k < n; k += 3) {
         for (const bool first : {true, false}) {
-          if (op == Op::kPower && !first) continue;  // powers of 2 take another way
           Program program;
           program.sources = {input_source(0, type, 1), constant_source(type, values.at(k))};
           program.code = {first ? instruction(op, type, 1, 0) : instruction(op, type, 0, 1)};
@@ -279,16 +278,50 @@ TEST(Elementwise, BytesOtherThanZeroAreTrue) {
   }
 }
 
+// Whether the 2 is a constant, a stored element for all or one of many: that it was stored must not show.
+template <typename T>
+void check_squares(const std::vector<T>& values) {
+  const auto n = static_cast<std::int64_t>(values.size());
+  const DType dtype = dtype_of<T>;
+  const TestArray x = TestArray::of<T>({n}, values), two = TestArray::of<T>({}, {T(2)}),
+                  twos = TestArray::of<T>({n}, std::vector<T>(values.size(), T(2)));
+  Program square;
+  square.sources = {input_source(0, dtype, 1)};
+  square.code = {instruction(Op::kSquare, dtype, 0)};
+  square.result = 1;
+  square.chunks = one_chunk({n});
+  Program power = square;
+  power.code = {instruction(Op::kPower, dtype, 0, 1)};
+  power.result = 2;
+  for (const Library& library : Library::all()) {
+    const Bytes expected = run_program(library, square, {x}).bytes();
+    power.sources = {input_source(0, dtype, 1), constant(T(2))};
+    EXPECT_EQ(run_program(library, power, {x}).bytes(), expected) << name_of(dtype) << ", a constant";
+    power.sources = {input_source(0, dtype, 1), input_source(1, dtype, 0)};
+    EXPECT_EQ(run_program(library, power, {x, two}).bytes(), expected) << name_of(dtype) << ", one element";
+    power.sources = {input_source(0, dtype, 1), input_source(1, dtype, 1)};
+    EXPECT_EQ(run_program(library, power, {x, twos}).bytes(), expected) << name_of(dtype) << ", a tile";
+  }
+}
+
 TEST(Elementwise, PowersOfTwoAreSquares) {
-  const TestArray values = sample(DType::kFloat64, false);
-  Program program;
-  program.sources = {input_source(0, DType::kFloat64, 1), constant(2.0)};
-  program.code = {instruction(Op::kPower, DType::kFloat64, 0, 1)};
-  program.result = 2;
-  program.chunks = one_chunk(values.shape);
-  const TestArray got = run_program(Library::best(), program, {values});
-  for (std::int64_t i = 0; i < values.size(); ++i)
-    EXPECT_EQ(got.get<double>(i), values.get<double>(i) * values.get<double>(i));
+  std::mt19937_64 random(3);
+  std::vector<double> doubles;
+  for (int i = 0; i < 20'000; ++i) {
+    const double mantissa = static_cast<double>(random() >> 11) * 0x1p-52 - 1;
+    doubles.push_back(std::ldexp(mantissa, static_cast<int>(random() % 120) - 60));
+  }
+  const std::vector<float> floats(doubles.begin(), doubles.end());
+  check_squares(doubles);
+  check_squares(floats);
+  std::vector<std::complex<double>> complex;
+  std::vector<std::complex<float>> complex_floats;
+  for (std::size_t i = 0; i + 1 < doubles.size(); i += 2) {
+    complex.emplace_back(doubles[i], doubles[i + 1]);
+    complex_floats.emplace_back(floats[i], floats[i + 1]);
+  }
+  check_squares(complex);
+  check_squares(complex_floats);
 }
 
 }  // namespace

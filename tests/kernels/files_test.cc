@@ -266,6 +266,29 @@ TEST_F(ReadFailures, TruncatedFilesAreNoticed) {
   EXPECT_EQ(outcome().code, TEGULA_EFILECHANGED);
 }
 
+TEST_F(ReadFailures, FilesCutShortUnderWayAreNoticed) {
+  // Rows that lie apart are read one by one, with questions between them.
+  params_.header.shape = {4, 400'000};
+  write(params_.path, Bytes(4 * 400'000 * 4));
+  params_.stamp = stamp_of(params_.path);
+  task_.declared[0].shape = {4, 300'000};
+  EXPECT_EQ(outcome().code, TEGULA_OK);
+  task_.cancelled = [this] {
+    std::filesystem::resize_file(params_.path, 100);
+    return false;
+  };
+  EXPECT_EQ(outcome().code, TEGULA_EFILECHANGED);
+}
+
+TEST_F(ReadFailures, FilesWithoutElementsHaveNoBlocks) {
+  params_.header.shape = {0, std::int64_t{1} << 40, std::int64_t{1} << 40};
+  params_.axis = {0, 1, 2};
+  params_.start = {0, 0, 0};
+  params_.step = {1, 1, 1};
+  task_.declared[0] = {DType::kInt32, {1, 2, 3}, {0, 0, 0}};
+  EXPECT_EQ(outcome().code, static_cast<int>(ErrorCode::kIndex));
+}
+
 TEST_F(ReadFailures, BlocksOutsideTheFile) {
   task_.declared[0].offset = {1, 0};
   EXPECT_EQ(outcome().code, static_cast<int>(ErrorCode::kIndex));
@@ -279,6 +302,15 @@ TEST_F(ReadFailures, BlocksOutsideTheFile) {
   EXPECT_EQ(outcome().code, TEGULA_EDTYPE);
   task_.declared[0] = {DType::kInt32, {4, 5, 2}, {0, 0, 0}};
   EXPECT_EQ(outcome().code, TEGULA_ESHAPE);
+}
+
+TEST_F(ReadFailures, CancelledReadsEnd) {
+  params_.header.shape = {4, 400'000};
+  write(params_.path, Bytes(4 * 400'000 * 4));
+  params_.stamp = stamp_of(params_.path);
+  task_.declared[0].shape = {4, 300'000};
+  task_.cancelled = [] { return true; };
+  EXPECT_EQ(outcome().code, TEGULA_ECANCELLED);
 }
 
 // ---- tegula.write_npy ----

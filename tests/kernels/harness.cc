@@ -73,14 +73,19 @@ tegula_array TestArray::view() const {
 
 namespace {
 
-struct FailureText {
-  std::string text;
+// What a kernel says and asks.
+struct Dialogue {
+  std::string failure;
+  const TestTask& task;
 };
 
 void record_failure(tegula_context* context, const char* message) {
-  static_cast<FailureText*>(context->opaque)->text = message;
+  static_cast<Dialogue*>(context->opaque)->failure = message;
 }
-int never_cancelled(tegula_context*) { return 0; }
+int is_cancelled(tegula_context* context) {
+  const auto& cancelled = static_cast<const Dialogue*>(context->opaque)->task.cancelled;
+  return cancelled && cancelled() ? 1 : 0;
+}
 
 // The C view of a task; keeps what its pointers point to.
 struct TaskView {
@@ -179,13 +184,13 @@ struct ReadyTask::State {
   State(const tegula_kernel& of, TestTask with) : kernel(of), task(std::move(with)), view(task) {}
 
   void check(int code) const {
-    if (code != TEGULA_OK) throw KernelFailure(code, failure.text);
+    if (code != TEGULA_OK) throw KernelFailure(code, dialogue.failure);
   }
 
   const tegula_kernel& kernel;
-  FailureText failure;
-  tegula_context context{&failure, &record_failure, &never_cancelled};
   TestTask task;
+  Dialogue dialogue{{}, task};
+  tegula_context context{&dialogue, &record_failure, &is_cancelled};
   TaskView view;
   std::unique_ptr<void, void (*)(void*)> prepared{nullptr, nullptr};
   std::vector<TestArray> results;

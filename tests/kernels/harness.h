@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -83,6 +84,7 @@ struct TestTask {
   };
   std::vector<Declared> declared;
   Bytes task_params;
+  std::function<bool()> cancelled;  // asked whenever the kernel asks; empty: it never is
 };
 
 // A task made ready: planned, its memory allocated. Runs any number of times.

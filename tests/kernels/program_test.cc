@@ -258,6 +258,27 @@ TEST(Program, EmptyBlocksAndConstants) {
   }
 }
 
+TEST(Program, CancelledTasksEnd) {
+  Program program;
+  program.sources = {constant(1.0)};
+  program.chunks = one_chunk({3'000'000});
+  int asked = 0;
+  const auto code = [&](std::optional<Reduction> reduction) {
+    program.reduction = std::move(reduction);
+    TestTask task = program_task(program, {});
+    task.cancelled = [&asked] { return ++asked > 0; };
+    try {
+      Library::best().run("tegula.program", encode(program), task);
+    } catch (const KernelFailure& failure) {
+      return failure.code;
+    }
+    return static_cast<int>(TEGULA_OK);
+  };
+  EXPECT_EQ(code(std::nullopt), TEGULA_ECANCELLED);
+  EXPECT_EQ(code(Reduction{ReduceOp::kSum, DType::kFloat64, {true}}), TEGULA_ECANCELLED);
+  EXPECT_EQ(asked, 2) << "and do not go on after the answer";
+}
+
 // ---- Bad input ----
 
 Program add_one() {

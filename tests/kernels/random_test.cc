@@ -241,6 +241,20 @@ TEST(Random, MappedElementsAreThoseOfTheWholeArray) {
   }
 }
 
+TEST(Random, RowsAsLongAsTheyCome) {
+  constexpr std::int64_t step = std::int64_t{1} << 58, count = 16;
+  RandomSource source = source_of(Distribution::kUniform, DType::kFloat64, {step * count});
+  source.map.step = {step};
+  for (const Library& library : Library::all()) {
+    const TestArray got = run_program(library, program_of(source, {count}), {});
+    for (std::int64_t i = 0; i < count; ++i) {
+      const Place place = place_of(source, {step * i});
+      const Words words = oracle_words(source, 0, place.counter);
+      EXPECT_EQ(got.get<double>(i), static_cast<double>((place.lane == 0 ? words.lane0 : words.lane1) >> 11) * 0x1p-53);
+    }
+  }
+}
+
 TEST(Random, ZeroDimensionalArraysHaveOneElement) {
   RandomSource source = source_of(Distribution::kUniform, DType::kFloat64, {});
   const TestArray got = run_program(Library::best(), program_of(source, {}), {});

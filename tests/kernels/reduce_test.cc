@@ -188,6 +188,54 @@ TEST(Reduce, MemoryDoesNotShow) {
   }
 }
 
+TEST(Reduce, MemoryDoesNotShowInAnyDType) {
+  std::mt19937 random(41);
+  const std::pair<ReduceOp, std::vector<DType>> cases[] = {
+      {ReduceOp::kSum, {DType::kFloat32, DType::kComplex64, DType::kComplex128, DType::kUInt8, DType::kInt16}},
+      {ReduceOp::kProd, {DType::kComplex64, DType::kInt32}},
+      {ReduceOp::kMax, {DType::kComplex128, DType::kInt8, DType::kBool, DType::kFloat32}},
+      {ReduceOp::kMoments, {DType::kFloat32}},
+      {ReduceOp::kAny, {DType::kBool}},
+      {ReduceOp::kAll, {DType::kBool}}};
+  for (const Shape& shape : {Shape{150, 70}, Shape{70, 150}, Shape{9, 40, 11}, Shape{2000, 2}}) {
+    std::vector<int> order(shape.size());
+    std::iota(order.begin(), order.end(), 0);
+    for (const auto& [op, dtypes] : cases) {
+      for (const DType dtype : dtypes) {
+        TestArray x = TestArray::zeros(dtype, shape);
+        const std::size_t bytes = static_cast<std::size_t>(x.size()) * item_size(dtype);
+        // Small numbers, and bools that are true in several ways.
+        if (kind_of(dtype) < DTypeKind::kFloat) {
+          for (std::size_t i = 0; i < bytes; ++i) x.data[i] = static_cast<std::byte>(random() % 3);
+        } else if (item_size(dtype) == 4 || dtype == DType::kComplex64) {
+          for (std::size_t i = 0; i < bytes; i += 4) {
+            const float value = static_cast<float>(random() % 1000) / 500 - 1;
+            std::memcpy(x.data + i, &value, 4);
+          }
+        } else {
+          for (std::size_t i = 0; i < bytes; i += 8) {
+            const double value = static_cast<double>(random() % 1000) / 500 - 1;
+            std::memcpy(x.data + i, &value, 8);
+          }
+        }
+        for (unsigned mask = 1; mask < 1u << shape.size(); ++mask) {
+          const Program program = stored(dtype, shape, reduction_of(op, dtype, bits_of(mask, shape.size())));
+          const Bytes expected = run_program(Library::all()[0], program, {x}).bytes();
+          for (const Library& library : Library::all()) {
+            for (int round = 0; round < 4; ++round) {
+              std::shuffle(order.begin(), order.end(), random);
+              const TestArray other = x.laid_out(order, random() % 8, random() % 3, random() % 5);
+              ASSERT_EQ(run_program(library, program, {other}).bytes(), expected)
+                  << name_of(op) << " of " << name_of(dtype) << " " << to_string(shape) << " axes " << mask << " on "
+                  << library.level();
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 // x + 1 reduced on the way, and x + 1 stored and then reduced; so too for a random array and its slices.
 TEST(Reduce, FusionDoesNotShow) {
   for (const Library& library : Library::all()) {
@@ -333,6 +381,26 @@ TEST(Reduce, OfNothing) {
   }
 }
 
+// Without elements there may be any number of positions.
+TEST(Reduce, OfAHugeNothing) {
+  Program program;
+  program.sources = {constant(1.0)};
+  program.chunks = one_chunk({std::int64_t{1} << 40, std::int64_t{1} << 40, 0});
+  for (const Library& library : Library::all()) {
+    for (const bool reduce_last : {false, true}) {
+      program.reduction = reduction_of(ReduceOp::kSum, DType::kFloat64, {!reduce_last, !reduce_last, reduce_last});
+      try {
+        library.run("tegula.program", encode(program), program_task(program, {}));
+        FAIL() << "2^80 positions";
+      } catch (const KernelFailure& failure) {
+        EXPECT_EQ(failure.code, TEGULA_ESHAPE);
+      }
+    }
+    program.reduction = reduction_of(ReduceOp::kSum, DType::kFloat64, {true, false, false});
+    EXPECT_EQ(run_program(library, program, {}).size(), 0);
+  }
+}
+
 TEST(Reduce, SumsArePairwiseExact) {
   // A million tenths: one after the other they would be off by 1e-6.
   const std::int64_t n = 1'000'000;
@@ -410,6 +478,23 @@ TEST(Combine, MomentsOfPartsAreThoseOfTheWhole) {
         EXPECT_NEAR(value(got) / value(whole), 1, dtype == DType::kFloat64 ? 1e-9 : 2e-2);
       }
     }
+  }
+}
+
+TEST(Combine, CancelledTasksEnd) {
+  const Reduction reduction = reduction_of(ReduceOp::kSum, DType::kFloat64, {true, false});
+  TestTask task;
+  task.grid = task.block = {1, 1};
+  task.block = {0, 0};
+  const TestArray piece = random_doubles({1, 3000}, 1);
+  task.inputs = {{{piece, piece}, {2, 1}}};
+  task.declared = {{DType::kFloat64, {1, 3000}, {}}};
+  task.cancelled = [] { return true; };
+  try {
+    Library::best().run("tegula.reduce", encode(ReduceParams{reduction}), task);
+    FAIL() << "it went on";
+  } catch (const KernelFailure& failure) {
+    EXPECT_EQ(failure.code, TEGULA_ECANCELLED);
   }
 }
 

@@ -83,6 +83,17 @@ TEST_F(CoreTest, LayerIsReleasedWithItsLastTask) {
   EXPECT_EQ(released, (std::vector<LayerId>{kSource, kAdd}));
 }
 
+TEST_F(CoreTest, LayerThatIsDefinedAgainIsNotForgotten) {
+  start();
+  assign(1, kSource, 0);
+  give(msg::ForgetLayer{kSource});
+  give(msg::DefineLayer{kSource, make_layer("source", kTasks, kItems), {}});
+  finish(1);
+  EXPECT_TRUE(released.empty());
+  assign(2, kSource, 1);
+  EXPECT_EQ(started(), (Attempts{1, 2}));
+}
+
 TEST_F(CoreTest, NonsenseFromTheSchedulerFailsTheTaskOnly) {
   start();
   assign(1, LayerId{99}, 0);
@@ -237,6 +248,21 @@ TEST_F(CoreTest, WrongPieceFailsTheTaskAndStaysOutOfTheKernel) {
   EXPECT_TRUE(executing.empty());
 }
 
+TEST_F(CoreTest, BoxThatDoesNotFitWhatCameHereMeanwhileFailsTheTask) {
+  start(1, 20'000);
+  auto boxed = std::make_shared<Layer>(*make_layer("boxed", 1, 10));
+  Pieces pieces{0, {0, 1}, {0}, {{kItems - 5, 10, 1}}};
+  boxed->inputs.push_back({static_cast<LayerNumber>(kSource), 0, {kTasks}, SeparableInput{{pieces}}});
+  give(msg::DefineLayer{LayerId{30}, boxed, {}});
+  assign(1, kSource, 0);
+  assign(2, LayerId{30}, 0, {{result(kSource, 0), kPeer}});
+  ASSERT_EQ(state_of(2), TaskState::kWaiting) << "for memory";
+  finish(1);
+  ASSERT_EQ(sent_of<msg::TaskFailed>().size(), 1u);
+  EXPECT_EQ(sent_of<msg::TaskFailed>()[0].error.code, ErrorCode::kIndex);
+  EXPECT_TRUE(fetches.empty());
+}
+
 TEST_F(CoreTest, BoxOfAResultThatIsHereIsAView) {
   start();
   auto boxed = std::make_shared<Layer>(*make_layer("boxed", 1, 10));
@@ -348,6 +374,22 @@ TEST_F(CoreTest, InputsCountTowardsTheLimitOfATask) {
   answer(fetch);
   ASSERT_EQ(sent_of<msg::TaskFailed>().size(), 1u);
   EXPECT_EQ(sent_of<msg::TaskFailed>()[0].error.code, ErrorCode::kTaskTooLarge);
+}
+
+TEST_F(CoreTest, InputsThatShareABufferCountOnceTowardsTheLimit) {
+  start(1, 20'000);
+  auto twice = with_input(make_layer("twice", kTasks, kItems), kSource, kTasks, SameBlock{0});
+  give(msg::DefineLayer{LayerId{30}, with_input(twice, kSource, kTasks, SameBlock{0}), {}});
+  assign(1, LayerId{30}, 0, {{result(kSource, 0), kPeer}});
+  const StartFetch fetch = fetches.at(0);
+  EXPECT_EQ(fetch.items.size(), 1u);
+  answer(fetch);
+  EXPECT_EQ(started(), Attempts{1}) << "8,000 bytes in and 8,000 out";
+  give(KernelNeeds{AttemptId{1}, 12'000});
+  EXPECT_EQ(started(), (Attempts{1, 1}));
+  give(KernelNeeds{AttemptId{1}, 12'001});
+  ASSERT_EQ(sent_of<msg::TaskFailed>().size(), 1u);
+  EXPECT_THAT(sent_of<msg::TaskFailed>()[0].error.message, testing::HasSubstr("beside 8000 bytes of inputs"));
 }
 
 TEST_F(CoreTest, PlanThatNeedsMoreThanGrantedIsStartedAgainWithEnough) {

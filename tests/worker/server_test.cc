@@ -1,8 +1,11 @@
 // Real workers, real connections, and a scheduler that says what the test wants, over every transport.
 #include "worker/server.h"
 
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -102,6 +105,8 @@ TEST_P(ServerTest, JoinsComputesAndServes) {
   assign(0, kIndex, 6);
   scheduler.wait_for<msg::TaskFinished>(0, 1);
   EXPECT_EQ(client.fetch({{result(kIndex, 5), {}}}).items[0].status, msg::FetchStatus::kMissing);
+  const std::size_t beats = scheduler.count<msg::WorkerHeartbeat>(0);
+  EXPECT_EQ(scheduler.wait_for<msg::WorkerHeartbeat>(0, beats + 1).bytes_out, (kSize + 3) * 8u) << "what was sent";
 }
 
 TEST_P(ServerTest, WorkersFetchFromEachOther) {
@@ -259,6 +264,35 @@ TEST_P(ServerTest, PeerThatTalksNonsenseIsShownTheDoor) {
   EXPECT_EQ(polite.fetch({{result(kIndex, 1), {}}}).items[0].status, msg::FetchStatus::kOk);
 }
 
+TEST_P(ServerTest, PeerThatTakesNoLargeAnswersHarmsNobodyElse) {
+  if (std::string(GetParam()) == "inproc://") GTEST_SKIP() << "no frames, no limits";
+  TestWorker& worker = add_worker();
+  assign(0, kIndex, 1);
+  scheduler.wait_for<msg::TaskFinished>(0);
+  CommOptions narrow = peer_options();
+  narrow.max_bulk_bytes = 1000;
+  TestPeer small(worker.address(), narrow), greedy(worker.address(), peer_options());
+  EXPECT_EQ(small.fetch({{result(kIndex, 1), {{0, 100, 1}}}}).items[0].status, msg::FetchStatus::kOk);
+  small.send(msg::Fetch{2, {{result(kIndex, 1), {}}}});
+  small.wait_until_closed();
+  // More buffers than a frame can have.
+  greedy.send(msg::Fetch{1, std::vector<msg::Fetch::Item>(70'000, {result(kIndex, 1), {{0, 1, 1}}})});
+  greedy.wait_until_closed();
+  TestPeer polite(worker.address(), peer_options());
+  EXPECT_EQ(polite.fetch({{result(kIndex, 1), {}}}).items[0].status, msg::FetchStatus::kOk);
+}
+
+TEST_P(ServerTest, LayerForgottenAndDefinedInOneBreathIsThere) {
+  add_worker();
+  assign(0, kIndex, 0);
+  scheduler.wait_for<msg::TaskFinished>(0);
+  std::vector<msg::Message> messages = {msg::ForgetLayer{kIndex}};
+  for (msg::Message& layer : layers()) messages.push_back(std::move(layer));
+  messages.emplace_back(msg::Assign{AttemptId{++attempts}, make_task_id(kIndex, 1), 0, {}});
+  scheduler.send(0, std::move(messages));
+  EXPECT_EQ(scheduler.wait_for<msg::TaskFinished>(0, 1).task, make_task_id(kIndex, 1));
+}
+
 TEST_P(ServerTest, ManyShortTasksStreamThrough) {
   add_worker([](WorkerOptions& options) { options.threads = 2; });
   scheduler.send(0, {define(LayerId{9}, "test.nop", make_layer("nop", 5000, 1))});
@@ -308,6 +342,40 @@ TEST(WorkerServerTest, WhatCannotWorkIsSaidAtConstruction) {
   options.local_directory.clear();
   options.scheduler_address = "tcp://";
   EXPECT_THROW(WorkerServer(loop, options), ValueError);
+}
+
+// A port that takes connections and says nothing.
+class SilentPort {
+ public:
+  SilentPort() : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    auto* generic = reinterpret_cast<sockaddr*>(&address);
+    if (bind(socket_, generic, size) != 0 || ::listen(socket_, 16) != 0 || getsockname(socket_, generic, &size) != 0)
+      throw std::runtime_error("no port to listen on");
+    port_ = ntohs(address.sin_port);
+  }
+  ~SilentPort() { close(socket_); }
+  SilentPort(const SilentPort&) = delete;
+  SilentPort& operator=(const SilentPort&) = delete;
+  std::string address() const { return "tcp://127.0.0.1:" + std::to_string(port_); }
+
+ private:
+  int socket_;
+  unsigned port_ = 0;
+};
+
+TEST(WorkerServerTest, DeathTimeoutCountsWithoutAConnectTimeout) {
+  const SilentPort silent;
+  for (const auto timeout : {std::chrono::milliseconds(0), std::chrono::milliseconds(20)}) {
+    TestWorker worker(silent.address(), [&](WorkerOptions& options) {
+      options.comm.connect_timeout = timeout;
+      options.death_timeout = std::chrono::milliseconds(300);
+    });
+    EXPECT_EQ(worker.wait_for_exit().kind, WorkerExit::Kind::kSchedulerLost);
+  }
 }
 
 TEST(WorkerServerTest, PortInUseIsSaid) {

@@ -27,8 +27,7 @@ struct TaskInputs {
 };
 using TaskInputsPtr = std::shared_ptr<const TaskInputs>;
 
-// ---- events
-// -------------------------------------------------------------------------------------------------------------------------------
+// ---- events ---------------------------------------------------------------------------------------------------------
 struct FetchFailed {  // no connection to the peer, or it broke before the reply
   std::uint64_t request = 0;
 };
@@ -62,8 +61,7 @@ using Event = std::variant<Tick, msg::Assign, KernelFinished, msg::FreeResults, 
                            msg::ForgetLayer, msg::WorkerAddress, msg::WorkerRegistered, msg::FetchReply, FetchFailed,
                            KernelFailed, KernelNeeds, Recalled, TooLate, msg::AcquireReplicas>;
 
-// ---- actions
-// ------------------------------------------------------------------------------------------------------------------------------
+// ---- actions --------------------------------------------------------------------------------------------------------
 struct SendToScheduler {
   msg::Message message;
 };

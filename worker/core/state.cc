@@ -70,8 +70,7 @@ msg::WorkerHeartbeat WorkerState::heartbeat() const {
   return beat;
 }
 
-// ---- what the scheduler says
-// -----------------------------------------------------------------------------------------------------------------
+// ---- what the scheduler says ----------------------------------------------------------------------------------------
 
 void WorkerState::apply(Tick&) {}
 
@@ -81,8 +80,11 @@ void WorkerState::apply(msg::WorkerAddress& event) { fetches_.set_address(event.
 
 void WorkerState::apply(msg::DefineLayer& event) {
   const auto [found, is_new] = layers_.try_emplace(event.layer);
-  if (!is_new) return;
   LayerInfo& layer = found->second;
+  if (!is_new) {
+    layer.forgotten = false;  // wanted again before its last task was gone
+    return;
+  }
   layer.description = std::move(event.description);
   layer.hash = event.hash;
   layer.extra_bytes = kFirstExtraBytes;
@@ -199,8 +201,7 @@ void WorkerState::apply(msg::FreeResults& event) {
   if (!given_up.results.empty()) actions_->emplace_back(SendToScheduler{std::move(given_up)});
 }
 
-// ---- what the executor says
-// ------------------------------------------------------------------------------------------------------------------
+// ---- what the executor says -----------------------------------------------------------------------------------------
 
 void WorkerState::stop_executing(Task& task) {
   --handed_;
@@ -293,8 +294,7 @@ void WorkerState::apply(TooLate& event) {
   }
 }
 
-// ---- answers
-// ---------------------------------------------------------------------------------------------------------------------------------
+// ---- answers --------------------------------------------------------------------------------------------------------
 
 void WorkerState::keep_result(const ResultId& result, Chunk chunk) {
   ledger_.hold(chunk.buffer());

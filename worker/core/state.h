@@ -94,7 +94,7 @@ class WorkerState {
     std::vector<TaskId> producers;             // kAhead: whose attempts here have not ended
     std::vector<PieceId> pieces;               // asked for, to be released
     std::shared_ptr<TaskInputs> inputs;        // the pieces are complete when ready
-    std::uint64_t input_bytes = 0;             // of the pieces; known when ready
+    std::uint64_t input_bytes = 0;             // of the pieces, at most; known when ready
     std::uint64_t need = 0;                    // bytes of outputs and scratch; declared, then planned
     std::uint64_t granted = 0;                 // while executing
     bool wanted_back = false;                  // while executing: the scheduler asked whether it could have it back
@@ -149,7 +149,7 @@ class WorkerState {
   void watch_silence();
   void give_back_excess();
   bool fits(std::uint64_t bytes) const;
-  bool too_large(const Task& task) const;
+  bool too_large(Task& task) const;
 
   // Each answers the attempt and forgets it; the task is gone afterwards.
   void answer_finished(TaskMap::iterator task, const KernelFinished& event);

@@ -1,6 +1,7 @@
 // How a task comes by its inputs.
 #include <algorithm>
 #include <map>
+#include <unordered_map>
 #include <utility>
 
 #include "worker/core/state.h"
@@ -12,6 +13,19 @@ namespace {
 // What a piece is taken to have until it is here, when its layer is not known on this worker.
 constexpr std::uint64_t kUnknownPieceBytes = 1u << 20;
 constexpr std::uint64_t kUnknownItemBytes = 8;
+
+// What the pieces take together, each byte of a buffer counted once.
+std::uint64_t distinct_bytes(const std::vector<Chunk>& pieces) {
+  std::unordered_map<const void*, std::uint64_t> of_buffer;
+  std::uint64_t bytes = 0;
+  for (const Chunk& piece : pieces) {
+    std::uint64_t& counted = of_buffer[piece.buffer().identity()];
+    const std::uint64_t more = std::min<std::uint64_t>(piece.nbytes(), piece.buffer().size() - counted);
+    counted += more;
+    bytes += more;
+  }
+  return bytes;
+}
 
 }  // namespace
 
@@ -81,8 +95,13 @@ void WorkerState::settle_ahead(TaskId producer) {
     if (found == tasks_.end()) continue;
     Task& task = found->second;
     bool filled = true;
-    for (Slot& slot : task.slots) {
-      if (!slot.filled && slot.result.task == producer) filled = fill_from_store(task, slot) && filled;
+    try {
+      for (Slot& slot : task.slots) {
+        if (!slot.filled && slot.result.task == producer) filled = fill_from_store(task, slot) && filled;
+      }
+    } catch (const Error& error) {  // its box does not fit what was made
+      answer_failed(found, error.code(), error.what());
+      continue;
     }
     if (!filled) {
       answer_returned(found);
@@ -156,6 +175,15 @@ std::uint64_t WorkerState::bytes_to_fetch(const Task& task) const {
   return bytes;
 }
 
+// Pieces are summed up one by one, which is quick. Where that is too much, what they share is counted once.
+bool WorkerState::too_large(Task& task) const {
+  const std::uint64_t limit = options_.memory_limit;
+  const auto exceeds = [&] { return limit != 0 && (task.need > limit || task.input_bytes > limit - task.need); };
+  if (!exceeds() || task.input_bytes == 0) return exceeds();
+  task.input_bytes = distinct_bytes(task.inputs->pieces);
+  return exceeds();
+}
+
 void WorkerState::start_fetching(TaskMap::iterator found) {
   Task& task = found->second;
   // Whoever is named although unreachable from here is reported.
@@ -163,7 +191,12 @@ void WorkerState::start_fetching(TaskMap::iterator found) {
   std::vector<WorkerId> holders;
   std::vector<std::pair<Slot*, std::vector<WorkerId>>> wanted;
   for (Slot& slot : task.slots) {
-    if (slot.filled || fill_from_store(task, slot)) continue;
+    try {
+      if (slot.filled || fill_from_store(task, slot)) continue;
+    } catch (const Error& error) {  // it came here meanwhile, and the box does not fit it
+      answer_failed(found, error.code(), error.what());
+      return;
+    }
     const auto named = holders_of(task, slot.result);
     holders.clear();
     for (const msg::Assign::Holder& holder : named) {

@@ -34,11 +34,6 @@ bool WorkerState::fits(std::uint64_t bytes) const {
   return used <= options_.memory_limit && bytes <= options_.memory_limit - used;
 }
 
-bool WorkerState::too_large(const Task& task) const {
-  const std::uint64_t limit = options_.memory_limit;
-  return limit != 0 && (task.need > limit || task.input_bytes > limit - task.need);
-}
-
 void WorkerState::admit_fetches() {
   while (!waiting_.empty()) {
     const auto found = tasks_.find(waiting_.begin()->second);

@@ -74,8 +74,17 @@ TEGULA_IN_DOUBLE(Exp2, exp2);
 TEGULA_IN_DOUBLE(Log2, log2);
 TEGULA_IN_DOUBLE(Expm1, expm1);
 TEGULA_IN_DOUBLE(Log1p, log1p);
-TEGULA_IN_DOUBLE(Power, power);
+TEGULA_IN_DOUBLE(PowerInDouble, power);
 #undef TEGULA_IN_DOUBLE
+
+struct Power {  // exponents of 2 are squares, as where a program says so by a constant
+  template <typename C>
+  static C apply(C base, C exponent) {
+    if (exponent != C(2)) return PowerInDouble::apply(base, exponent);
+    const auto re = base.real(), im = base.imag();
+    return {re * re - im * im, re * im + im * re};
+  }
+};
 
 template <typename C>
 Loop find(Op op, unsigned scalars) {

@@ -85,10 +85,10 @@ void math_binary(void* out, const void* a, const void* b, const void*, std::int6
     return F::vector(kScalars == kScalarA ? repeat(*x) : load_at(x, i, count),
                      kScalars == kScalarB ? repeat(*y) : load_at(y, i, count));
   });
-  if constexpr (requires { F::result_is_trusted(T{}); }) {
+  if constexpr (requires { F::trusted(T{}, T{}, T{}); }) {
     for (std::int64_t i = 0; i < n; ++i) {
-      if (!F::result_is_trusted(to[i]))
-        to[i] = F::scalar(kScalars == kScalarA ? *x : x[i], kScalars == kScalarB ? *y : y[i]);
+      const T first = kScalars == kScalarA ? *x : x[i], second = kScalars == kScalarB ? *y : y[i];
+      if (!F::trusted(first, second, to[i])) to[i] = F::scalar(first, second);
     }
   }
 }
@@ -195,11 +195,17 @@ struct InsideSquareRange : F {  // where the square does not overflow
 };
 using Sinh = InsideLimit<SinhInside, 700, 85>;
 using Cosh = InsideLimit<CoshInside, 700, 85>;
-struct Power : PowerInside {  // near the ends of the range of numbers
+// Not trusted near the ends of the range of numbers. Exponents of 2 are squares, as where a program says so by a
+// constant: that a constant was stored in between must not show.
+struct Power : PowerInside {
   template <typename T>
-  static bool result_is_trusted(T result) {
+  static bool trusted(T, T exponent, T result) {
     const T size = std::fabs(result);
-    return size > std::numeric_limits<T>::min() * 4 && size < std::numeric_limits<T>::max() / 4;
+    return size > std::numeric_limits<T>::min() * 4 && size < std::numeric_limits<T>::max() / 4 && exponent != 2;
+  }
+  template <typename T>
+  static T scalar(T base, T exponent) {
+    return exponent == 2 ? base * base : PowerInside::scalar(base, exponent);
   }
 };
 using Log1p = InsideSquareRange<Log1pInside>;

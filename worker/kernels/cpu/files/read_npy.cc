@@ -102,6 +102,10 @@ void choose_reads(ReadPlan* plan) {
 
 ReadPlan plan_read(const ReadNpyParams& params, const tegula_block& block) {
   const std::size_t ndim = params.header.shape.size();
+  if (element_count(params.header.shape) == 0) {
+    throw IndexError("a block of shape " + to_string(shape_of(block)) + " of " + params.path + ", which has shape " +
+                     to_string(params.header.shape));
+  }
   ReadPlan plan;
   plan.item = item_size(params.header.dtype);
   const Strides block_strides = contiguous_strides(shape_of(block), plan.item);
@@ -257,8 +261,13 @@ int run(const tegula_task* task, tegula_array* outputs, void* scratch, tegula_co
     const File file(params.path, File::Mode::kRead);
     file.check(params.stamp);
     if (count == 0) return;
-    finished = read_block(file, plan_read(params, block), static_cast<std::byte*>(outputs[0].data),
-                          static_cast<std::byte*>(scratch), context);
+    try {
+      finished = read_block(file, plan_read(params, block), static_cast<std::byte*>(outputs[0].data),
+                            static_cast<std::byte*>(scratch), context);
+    } catch (const FileError&) {
+      file.check(params.stamp);  // cut short under way: that is what to say
+      throw;
+    }
     file.check(params.stamp);
     if (params.header.byte_swapped) swap_bytes(params.header.dtype, outputs[0].data, count);
   });

@@ -128,7 +128,8 @@ void CompiledProgram::add_step(const Instruction& instruction, std::uint16_t out
   (reg.scalar ? scalar_steps_ : steps_).push_back(step);
 }
 
-// A power with a constant exponent of 2 is a square: exact, and NumPy's choice, too.
+// A power with a constant exponent of 2 is a square: exact, and NumPy's choice, too. (The loops for powers do the same,
+// only later.)
 Op CompiledProgram::simplified(const Instruction& instruction) const {
   if (instruction.op != Op::kPower || kind_of(instruction.type) < DTypeKind::kFloat ||
       instruction.args[1] >= program_.sources.size()) {

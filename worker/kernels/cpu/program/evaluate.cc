@@ -132,7 +132,11 @@ bool Evaluator::reads_across(int inner_axis) const {
     for (std::size_t d = 0; d < input->axis.size(); ++d) {
       if (piece.shape[d] == 1) continue;
       const std::int64_t stride = std::abs(piece.strides[d]);
-      (input->axis[d] == inner_axis ? inner : outer) = input->axis[d] == inner_axis ? stride : std::min(outer, stride);
+      if (input->axis[d] == inner_axis) {
+        inner = stride;
+      } else {
+        outer = std::min(outer, stride);
+      }
     }
     if (inner > outer) return true;
   }

@@ -9,10 +9,17 @@
 namespace tegula::cpu {
 namespace {
 
-constexpr std::int64_t kStrip = 64;                // the lanes of so many doubles fill half of a first-level cache
+constexpr std::int64_t kStrip = 64;                // the lanes of so many doubles take 8 KB of a first-level cache
 constexpr std::int64_t kMomentsStrip = 32;         // moments keep a tile of elements besides
 constexpr std::int64_t kShortRow = 32;             // rows this short cost more to begin and end than to read across
 constexpr std::int64_t kCancelInterval = 1 << 20;  // elements between two questions
+
+// Throws ShapeError: an array without elements may have any number of positions along some of its axes.
+std::int64_t positions_along(const std::vector<int>& axes, const Shape& block) {
+  Shape sizes;
+  for (const int axis : axes) sizes.push_back(block[static_cast<std::size_t>(axis)]);
+  return element_count(sizes);
+}
 
 const Reducer& reducer_for(const Reduction& reduction) {
   const Reducer* reducer = find_reducer(reduction.op, reduction.dtype);
@@ -46,10 +53,10 @@ BlockReduction::BlockReduction(const CompiledProgram& program, const BlockPlace&
       reduction_(*program.program().reduction),
       reducer_(reducer_for(reduction_)),
       block_(place.shape) {
-  for (std::size_t d = 0; d < block_.size(); ++d) {
+  for (std::size_t d = 0; d < block_.size(); ++d)
     (reduction_.axes[d] ? reduced_ : kept_).push_back(static_cast<int>(d));
-    (reduction_.axes[d] ? length_ : outputs_) *= block_[d];
-  }
+  outputs_ = positions_along(kept_, block_);
+  length_ = positions_along(reduced_, block_);
   if (length_ == 0 && outputs_ > 0 && (reduction_.op == ReduceOp::kMin || reduction_.op == ReduceOp::kMax)) {
     throw ValueError("the " + std::string(name_of(reduction_.op)) + " of no elements: a block of shape " +
                      to_string(block_));
@@ -73,6 +80,7 @@ std::size_t BlockReduction::scratch_bytes() const { return reducer_.state_bytes(
 
 bool BlockReduction::run(Evaluator& evaluator, std::byte* scratch, void* out, tegula_context* context) const {
   auto* to = static_cast<std::byte*>(out);
+  if (outputs_ == 0) return true;
   if (length_ == 0) {
     for (std::int64_t k = 0; k < outputs_; ++k) {
       reducer_.begin(scratch, 1, 0);

@@ -63,7 +63,7 @@ class LinearWalk {
   struct Rectangle {
     LinearPair origin;
     std::int64_t rows, columns;
-    LinearPair row_step, column_step;
+    LinearPair row_step;
   };
   std::optional<Rectangle> rectangle(std::int64_t begin, std::int64_t count) const {
     if (ndim_ < 2) return std::nullopt;
@@ -71,7 +71,7 @@ class LinearWalk {
     const Axis& inner = axes_[static_cast<std::size_t>(ndim_ - 1)];
     const bool whole_rows = begin % inner.size == 0 && count % inner.size == 0;
     if (!whole_rows || begin / inner.size % outer.size + count / inner.size > outer.size) return std::nullopt;
-    return Rectangle{at(begin), count / inner.size, inner.size, outer.step, inner.step};
+    return Rectangle{at(begin), count / inner.size, inner.size, outer.step};
   }
   LinearPair at(std::int64_t position) const {
     LinearPair at = origin_;

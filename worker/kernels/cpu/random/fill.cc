@@ -86,8 +86,9 @@ void fill_scattered(const RandomSpec& spec, RandomRun run, std::int64_t count, O
   RandomBatch<T> batch;
   while (count > 0) {
     const int n = static_cast<int>(std::min<std::int64_t>(count, kBatch));
-    for (int i = 0; i < kBatch; ++i) {
-      const auto j = static_cast<std::uint64_t>(run.position + run.step * i);
+    for (int i = 0; i < kBatch; ++i) {  // beyond the n-th they are somewhere, and not looked at
+      const auto j = static_cast<std::uint64_t>(run.position) +
+                     static_cast<std::uint64_t>(run.step) * static_cast<std::uint64_t>(i);
       counters[i] = run.row + run.row_step * static_cast<std::uint64_t>(i) + 8 * (j / 16) + j % 8;
       lane[i] = static_cast<std::uint8_t>(j / 8 % 2);
     }
@@ -96,7 +97,7 @@ void fill_scattered(const RandomSpec& spec, RandomRun run, std::int64_t count, O
     out += n;
     count -= n;
     run.row += run.row_step * static_cast<std::uint64_t>(n);
-    run.position += run.step * n;
+    if (count > 0) run.position += run.step * n;
   }
 }
 

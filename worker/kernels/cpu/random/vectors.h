@@ -24,7 +24,6 @@ typedef std::uint64_t U64 __attribute__((vector_size(kVectorBytes)));
 typedef double F64 __attribute__((vector_size(kVectorBytes)));
 
 inline U64 broadcast(std::uint64_t value) { return U64{} + value; }
-inline F64 broadcast(double value) { return F64{} + value; }
 
 template <typename V>
 V load(const void* from) {

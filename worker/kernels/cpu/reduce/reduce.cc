@@ -98,7 +98,8 @@ void interleave_components(const T* components, std::int64_t count, T* triples) 
 }
 
 int run(const tegula_task* task, tegula_array* outputs, void* scratch, tegula_context* context) {
-  return guarded(context, [&] {
+  bool finished = true;
+  const int code = guarded(context, [&] {
     const auto& prepared = *static_cast<const Prepared*>(task->prepared);
     check_pieces(prepared, *task);
     const bool moments = prepared.reduction.op == ReduceOp::kMoments;
@@ -108,7 +109,7 @@ int run(const tegula_task* task, tegula_array* outputs, void* scratch, tegula_co
     const std::int64_t pieces = piece_count(task->inputs[0]);
     alignas(64) std::byte parts[kMomentComponents * kStrip * 16];
     alignas(64) std::byte triples[kMomentComponents * kStrip * 8];
-    for (std::int64_t begin = 0; begin < outputs_each; begin += kStrip) {
+    for (std::int64_t begin = 0; begin < outputs_each && finished; begin += kStrip) {
       const std::int64_t count = std::min(kStrip, outputs_each - begin);
       prepared.combiner->begin(scratch, count, pieces);
       for (std::int64_t i = 0; i < pieces; ++i) {
@@ -125,8 +126,10 @@ int run(const tegula_task* task, tegula_array* outputs, void* scratch, tegula_co
       }
       prepared.combiner->finish(
           scratch, static_cast<std::byte*>(outputs[0].data) + static_cast<std::size_t>(begin) * size, outputs_each);
+      finished = !is_cancelled(context);
     }
   });
+  return code != TEGULA_OK ? code : finished ? TEGULA_OK : TEGULA_ECANCELLED;
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ inline constexpr int kMaxLevels = 64;
 // Levels that the counter can reach for a sequence of n elements.
 constexpr int levels_for(std::int64_t n, std::int64_t tile) {
   int levels = 1;
-  for (std::int64_t tiles = (n + tile - 1) / tile; tiles > 1; tiles = (tiles + 1) / 2) ++levels;
+  for (std::int64_t tiles = n / tile + (n % tile != 0); tiles > 1; tiles = (tiles + 1) / 2) ++levels;
   return levels;
 }
 
