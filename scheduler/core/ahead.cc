@@ -41,7 +41,8 @@ WorkerSlot Core::producing_worker(const Task& task, std::uint8_t& depth) const {
       }
       const Task& made = tasks_[slot];
       if (made.output(input.output).available()) return;
-      one = one && (made.phase == TaskPhase::kBound || made.phase == TaskPhase::kRunning) &&
+      // While a worker's loss is seen to, its attempts have a phase but no worker.
+      one = one && (made.phase == TaskPhase::kBound || made.phase == TaskPhase::kRunning) && made.worker != kNoSlot &&
             (at == kNoSlot || at == made.worker);
       at = made.worker;
       depth = std::max(depth, made.ahead_depth);

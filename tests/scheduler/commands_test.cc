@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <random>
 #include <set>
 
 #include "tests/scheduler/fakes.h"
@@ -295,6 +297,187 @@ TEST_F(Commands, RebalancingLeavesWhatCannotBeMovedWhereItIs) {
   EXPECT_THAT(acquired(w2, /*can=*/false), SizeIs(2));
   EXPECT_THAT(answer(), HasSubstr("moved 0 results"));
   for (std::uint32_t i = 0; i < 4; ++i) EXPECT_THAT(holders(task_of(1, i)), ElementsAre(w1));
+}
+
+// Orders in any sequence, among workers that join and die and answer as they like. Invariants are checked after every
+// event; every order is answered once; in the end all that is wanted is there, and nothing is left when it is released.
+class Storm {
+ public:
+  explicit Storm(unsigned seed) : random_(seed), cluster_(patient()), cancels_(seed % 3 == 0) {
+    operators_ = cluster_.client();
+    client_ = cluster_.client();
+    for (int i = 0; i < 2; ++i) join();
+  }
+
+  void run(int steps) {
+    const Layer source = layer_on({12}, "a");
+    cluster_.submit(client_, {source, reads(layer_on({6}, "b"), 0, source, {FanIn{0, 2}})},
+                    {{0, 0, 0, 12}, {1, 0, 0, 6}});
+    for (int step = 0; step < steps && !::testing::Test::HasFatalFailure(); ++step) one_step();
+    while (workers_.size() < 2) join();
+    for (int rounds = 0; (collect() || rounds < 3) && rounds < 1000; ++rounds) {
+      cluster_.handle(Tick{});  // a job may wait for another one's end, which it sees in the next turn
+      while (!assigns_.empty()) finish();
+      while (!acquisitions_.empty()) acquire(/*can=*/true);
+    }
+    answered_ += cluster_.take<msg::QueryReply>(operators_).size();
+    EXPECT_EQ(answered_, ordered_) << "every order has one answer";
+    for (std::uint32_t i = 0; i < 12; ++i) {
+      if (released_.contains(i) || cancels_) continue;
+      EXPECT_EQ(cluster_.state_of(task_of(1, i)), TaskState::kMemory) << i;
+    }
+    cluster_.from_client(client_, msg::CloseClient{});
+    cluster_.from_client(operators_, msg::CloseClient{});
+    while (collect()) {
+      while (!assigns_.empty()) finish();
+      while (!acquisitions_.empty()) acquire(/*can=*/true);
+    }
+    EXPECT_TRUE(cluster_.state.empty());
+  }
+
+ private:
+  static SchedulerConfig patient() {
+    SchedulerConfig config;
+    config.allowed_deaths = 1000;  // workers die of nothing here
+    return config;
+  }
+  std::size_t pick(std::size_t below) { return std::uniform_int_distribution<std::size_t>(0, below - 1)(random_); }
+
+  void join() {
+    if (workers_.size() == 5) return;
+    // Not by cluster_.worker(), which forgets what a worker is given when it joins.
+    const auto id = static_cast<WorkerId>(++cluster_.last_worker);
+    msg::RegisterWorker about;
+    about.name = "w" + std::to_string(cluster_.last_worker);
+    about.address = "inproc://" + about.name;
+    about.threads = 1;
+    about.kernels = {"test.nop"};
+    about.slots_granted = cluster_.granted[id] = 2;
+    workers_.push_back(id);
+    cluster_.handle(WorkerJoined{id, about});
+  }
+  void order(msg::CommandKind kind, const std::string& subject, std::uint64_t count = 0) {
+    ++ordered_;
+    cluster_.from_client(operators_, msg::Command{ordered_, kind, subject, count});
+  }
+  // What the core sent since; true when there was something to be done.
+  bool collect() {
+    std::erase_if(workers_, [&](WorkerId worker) { return cluster_.closed_workers.contains(worker); });
+    for (const WorkerId worker : workers_) {
+      for (const auto& assign : cluster_.take<msg::Assign>(worker)) assigns_.emplace_back(worker, assign);
+      for (const auto& retract : cluster_.take<msg::Retract>(worker)) {
+        const auto found = std::find_if(assigns_.begin(), assigns_.end(), [&](const auto& entry) {
+          return entry.first == worker && entry.second.attempt == retract.attempt;
+        });
+        if (found == assigns_.end()) continue;
+        const msg::Assign assign = found->second;
+        assigns_.erase(found);
+        cluster_.give_back(worker, assign);
+      }
+      for (const auto& message : cluster_.take<msg::AcquireReplicas>(worker)) {
+        std::set<ResultId> results;
+        for (const auto& item : message.results) results.insert(item.result);
+        for (const ResultId& result : results) acquisitions_.emplace_back(worker, result);
+      }
+    }
+    const auto gone = [&](const auto& entry) {
+      return std::find(workers_.begin(), workers_.end(), entry.first) == workers_.end();
+    };
+    std::erase_if(assigns_, gone);
+    std::erase_if(acquisitions_, gone);
+    return !assigns_.empty() || !acquisitions_.empty();
+  }
+  template <typename Entry>
+  Entry draw(std::vector<Entry>& entries) {
+    const std::size_t at = pick(entries.size());
+    Entry entry = entries[at];
+    entries.erase(entries.begin() + static_cast<std::ptrdiff_t>(at));
+    return entry;
+  }
+  // One attempt ends. One that was bound ahead waits for the attempt before it, and comes back when that one is gone.
+  void finish() {
+    auto [worker, assign] = draw(assigns_);
+    for (const InputInfo& input : cluster_.state.inputs(assign.task, 100)) {
+      if (input.available) continue;
+      const auto before = std::find_if(assigns_.begin(), assigns_.end(), [&, of = worker](const auto& entry) {
+        return entry.first == of && entry.second.task == input.result.task;
+      });
+      if (before == assigns_.end()) {
+        cluster_.give_back(worker, assign);
+        collect();
+        return;
+      }
+      std::swap(assign, before->second);
+    }
+    cluster_.finish(worker, assign, {10 + pick(100)});
+    collect();
+  }
+  void acquire(bool can) {
+    const auto [worker, result] = draw(acquisitions_);
+    if (can) {
+      cluster_.from_worker(worker, msg::ReplicasAdded{{result}});
+    } else {
+      cluster_.from_worker(worker, msg::ReplicasDropped{{result}});
+    }
+    collect();
+  }
+  void one_step() {
+    collect();
+    switch (pick(10)) {
+      case 0:
+        return join();
+      case 1:
+        if (workers_.size() > 1 && pick(3) == 0) cluster_.handle(WorkerLost{draw(workers_)});
+        return;
+      case 2:
+        if (!workers_.empty()) {
+          order(msg::CommandKind::kRetire, std::to_string(static_cast<std::uint32_t>(workers_[pick(workers_.size())])));
+        }
+        return;
+      case 3:
+        if (cancels_ && pick(2) == 0) {
+          const bool second = pick(3) == 0;
+          return order(msg::CommandKind::kCancelTask,
+                       (second ? "b(" : "a(") + std::to_string(pick(second ? 6 : 12)) + ")");
+        }
+        if (cancels_ && pick(10) == 0) return order(msg::CommandKind::kCancelClient, "2");
+        return order(msg::CommandKind::kReplicate, "a(" + std::to_string(pick(12)) + ")", 1 + pick(3));
+      case 4:
+        return order(msg::CommandKind::kRebalance, "");
+      case 5:
+        if (const auto index = static_cast<std::uint32_t>(pick(12)); pick(4) == 0 && released_.insert(index).second) {
+          cluster_.release(client_, {{0, 0, index, index + 1}});
+        }
+        return;
+      case 6:
+      case 7:
+        if (!acquisitions_.empty()) acquire(pick(4) != 0);
+        return;
+      default:
+        if (!assigns_.empty()) finish();
+    }
+  }
+
+  std::mt19937 random_;
+  FakeCluster cluster_;
+  bool cancels_;  // some seeds
+  ConnectionId operators_{}, client_{};
+  std::vector<WorkerId> workers_;
+  std::vector<std::pair<WorkerId, msg::Assign>> assigns_;
+  std::vector<std::pair<WorkerId, ResultId>> acquisitions_;
+  std::set<std::uint32_t> released_;
+  std::uint64_t ordered_ = 0, answered_ = 0;
+};
+
+TEST(CommandsRandom, NoOrderLosesAResultOrAnAnswer) {
+  for (unsigned seed = 1; seed <= 150 && !::testing::Test::HasFailure(); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    try {
+      Storm(seed).run(200);
+    } catch (const Error& error) {  // an invariant
+      ADD_FAILURE() << error.what();
+    }
+  }
 }
 
 }  // namespace
