@@ -57,6 +57,26 @@ TEST(Session, RunsFetchesAndReleases) {
   expect_quiet(cluster);
 }
 
+TEST(Session, OperatorsOrdersMoveResultsWithoutLosingAny) {
+  TcpCluster cluster(2);
+  Client client(cluster.address());
+  const auto results = submit_one(client, nop_layer(40));
+  results->wait();
+  const std::string key = key_text(results->layer()->description(), results->layer()->hash(), 7);
+  EXPECT_NE(client.why(key).find(key + " is finished and in memory on"), std::string::npos) << client.why(key);
+  EXPECT_THROW(client.why("nopp(7)"), ValueError);
+  client.replicate(key, 2);
+  EXPECT_THROW(client.replicate(key, 3), ValueError);
+  client.rebalance();
+  const auto status = client.status();
+  client.retire_workers({status.workers.at(0).name});
+  EXPECT_EQ(fetch_count(*results), 40u);
+  EXPECT_EQ(client.status().workers.size(), 1u);
+  EXPECT_EQ(cluster.snapshot().counters.tasks_recomputed, 0u);
+  EXPECT_THROW(client.retire_workers({status.workers.at(1).name}), ValueError) << "nobody is left to take its results";
+  expect_quiet(cluster);
+}
+
 TEST(Session, FetchesWhileResultsAreStillComing) {
   TcpCluster cluster(0);
   Client client(cluster.address());
