@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <fstream>
+#include <limits>
 #include <numeric>
 
 #include "array/lower.h"
@@ -58,6 +60,28 @@ void check_clients(const std::vector<ExpressionPtr>& roots, const Client& client
   }
 }
 
+namespace {
+
+msg::SubmitOptions submit_options(const ComputeOptions& options) {
+  constexpr unsigned kMostRetries = std::numeric_limits<std::uint16_t>::max();
+  if (options.retries > kMostRetries) {
+    throw ValueError(fmt::format("{} retries; at most {} are possible", options.retries, kMostRetries));
+  }
+  if (options.retry_delay < std::chrono::milliseconds(0) || options.retry_delay > std::chrono::hours(1)) {
+    throw ValueError(fmt::format("a retry delay of {} ms; it must be from 0 to an hour", options.retry_delay.count()));
+  }
+  msg::SubmitOptions submit;
+  submit.priority = options.priority;
+  submit.retries = static_cast<std::uint16_t>(options.retries);
+  submit.retry_delay_ms = static_cast<std::uint32_t>(options.retry_delay.count());
+  submit.workers = options.workers;
+  submit.allow_other_workers = options.allow_other_workers;
+  for (const auto& [name, amount] : options.resources) submit.resources.push_back({name, amount});
+  return submit;
+}
+
+}  // namespace
+
 std::vector<Computed> start(const std::vector<ExpressionPtr>& arrays, const Client& client,
                             const ComputeOptions& options) {
   std::vector<ExpressionPtr> bases, roots;  // roots: those that aren't there already
@@ -71,7 +95,7 @@ std::vector<Computed> start(const std::vector<ExpressionPtr>& arrays, const Clie
     const Lowered lowered = lower(Plan(roots, options.optimize));
     std::vector<ClientImpl::Want> wants;
     for (const Emitted& root : lowered.roots) wants.push_back({root.layer, root.output});
-    results = client.impl()->submit(lowered.graph, wants);
+    results = client.impl()->submit(lowered.graph, wants, submit_options(options));
   }
   std::vector<Computed> computed;
   std::size_t next = 0;

@@ -60,6 +60,10 @@ SessionOptions session_options(std::string_view address, const ClientOptions& op
   session.comm.insecure = session.comm.insecure || options.insecure;
   session.comm.name = !options.name.empty() ? options.name : config.string("client.name");
   if (session.comm.name.empty()) session.comm.name = default_name();
+  if (!(options.share > 0 && options.share <= 1e6)) {
+    throw ValueError(fmt::format("a client's share must be more than 0 and at most 1e6, not {}", options.share));
+  }
+  session.share = options.share;
   session.reattach_time = config.duration("scheduler.client-grace");
   session.fetch_bytes = config.bytes("client.fetch-bytes-in-flight");
   session.comm.allocator = BufferPool(2 * session.fetch_bytes).allocator();

@@ -90,7 +90,8 @@ class Session final : public detail::ClientImpl {
 
   void open() { core_->open(); }
 
-  std::vector<std::shared_ptr<ResultSet>> submit(const Graph& graph, const std::vector<Want>& wants) override;
+  std::vector<std::shared_ptr<ResultSet>> submit(const Graph& graph, const std::vector<Want>& wants,
+                                                 const msg::SubmitOptions& options) override;
 
   void close() override {
     core_->close();
@@ -138,7 +139,8 @@ const SessionLayer& Session::external(const Graph& graph, LayerNumber layer) con
   return *handle;
 }
 
-std::vector<std::shared_ptr<ResultSet>> Session::submit(const Graph& graph, const std::vector<Want>& wants) {
+std::vector<std::shared_ptr<ResultSet>> Session::submit(const Graph& graph, const std::vector<Want>& wants,
+                                                        const msg::SubmitOptions& options) {
   const std::size_t count = graph.layers.size();
   std::vector<LayerHash> hashes(count);
   std::vector<msg::LayerPtr> layers(count);
@@ -176,7 +178,7 @@ std::vector<std::shared_ptr<ResultSet>> Session::submit(const Graph& graph, cons
       }
       ranges.push_back({number, want.output, 0, layer.tasks()});
     }
-    submitted = core_->submit(numbering, layers, ranges);
+    submitted = core_->submit(numbering, layers, ranges, options);
   }
 
   try {

@@ -10,16 +10,12 @@
 #include <string>
 #include <vector>
 
+#include "comm/messages.h"
 #include "src/chunk.h"
 #include "src/graph.h"
 #include "tegula/client.h"
 
 namespace tegula {
-
-namespace msg {
-enum class QueryKind : std::uint8_t;
-enum class CommandKind : std::uint8_t;
-}  // namespace msg
 
 // Layers in topological order: the input rules of layers[i] name, in `layer`, either an earlier entry (j < i) of this
 // graph or, for values
@@ -76,7 +72,8 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   };
   // Sends the graph and returns one ResultSet per want, once the scheduler has accepted it. Throws the refusal's error,
   // ClosedError, ConnectionError.
-  virtual std::vector<std::shared_ptr<ResultSet>> submit(const Graph& graph, const std::vector<Want>& wants) = 0;
+  virtual std::vector<std::shared_ptr<ResultSet>> submit(const Graph& graph, const std::vector<Want>& wants,
+                                                         const msg::SubmitOptions& options = {}) = 0;
   virtual void close() = 0;
   virtual bool closed() const = 0;
   virtual std::string scheduler_address() const = 0;

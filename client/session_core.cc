@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "src/log.h"
+#include "src/overloaded.h"
 
 namespace tegula::client {
 
@@ -14,11 +15,6 @@ namespace {
 constexpr std::string_view kLog = "client";
 constexpr auto kFirstRetry = std::chrono::milliseconds(20);
 constexpr auto kLongestRetry = std::chrono::milliseconds(500);
-
-template <typename... Handlers>
-struct Overloaded : Handlers... {
-  using Handlers::operator()...;
-};
 
 // Errors that another try may not meet again.
 bool transient(ErrorCode code) { return code == ErrorCode::kConnection || code == ErrorCode::kTimeout; }
@@ -81,7 +77,7 @@ void SessionCore::connected(std::uint64_t try_number, ConnectionPtr connection, 
   connection_->on_closed = [weak = weak_from_this()](const std::string& reason) {
     if (auto self = weak.lock()) self->disconnected(reason);
   };
-  connection_->send(msg::AttachClient{session_, secret_, options_.comm.name, 1});
+  connection_->send(msg::AttachClient{session_, secret_, options_.comm.name, options_.share});
   deadline_timer_ = loop_->after(std::max<std::chrono::nanoseconds>(deadline_ - Clock::now(), kFirstRetry), [this] {
     lose({ErrorCode::kTimeout, options_.address + " does not answer as a scheduler", {}, {}, {}, {}});
   });
@@ -380,7 +376,7 @@ void SessionCore::acknowledge(std::uint64_t sequence, std::uint64_t refused, std
 // ---- what users ask ----
 
 SessionCore::Submitted SessionCore::submit(const Numbering&, std::vector<msg::LayerPtr> layers,
-                                           std::vector<msg::WantRange> wants) {
+                                           std::vector<msg::WantRange> wants, msg::SubmitOptions options) {
   require_open();
   Submitted submitted;
   submitted.submission = std::make_shared<Submission>();
@@ -397,7 +393,7 @@ SessionCore::Submitted SessionCore::submit(const Numbering&, std::vector<msg::La
     submitted.submission->tables = submitted.tables;
   }
   loop_->post([weak = weak_from_this(), first, layers = std::move(layers), wants = std::move(wants),
-               submission = submitted.submission]() mutable {
+               options = std::move(options), submission = submitted.submission]() mutable {
     auto self = weak.lock();
     if (!self) return;
     {
@@ -412,7 +408,7 @@ SessionCore::Submitted SessionCore::submit(const Numbering&, std::vector<msg::La
       }
     }
     self->submissions_.emplace(self->last_sequence_ + 1, std::move(submission));
-    self->send_change(msg::Submit{0, first, std::move(layers), std::move(wants), {}});
+    self->send_change(msg::Submit{0, first, std::move(layers), std::move(wants), std::move(options)});
   });
   return submitted;
 }

@@ -28,6 +28,7 @@ namespace tegula::client {
 struct SessionOptions {
   std::string address;
   CommOptions comm;  // with name and token; the role is the session's to fill in
+  double share = 1;  // see ClientOptions
   // How long a lost connection is tried again: the scheduler keeps the session for so long.
   std::chrono::nanoseconds reattach_time = std::chrono::seconds(5);
   std::uint64_t fetch_bytes = 64u << 20;  // of results in flight
@@ -67,7 +68,8 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
     std::shared_ptr<Submission> submission;
     std::vector<std::shared_ptr<OutputTable>> tables;  // one per want
   };
-  Submitted submit(const Numbering&, std::vector<msg::LayerPtr> layers, std::vector<msg::WantRange> wants);
+  Submitted submit(const Numbering&, std::vector<msg::LayerPtr> layers, std::vector<msg::WantRange> wants,
+                   msg::SubmitOptions options = {});
   // Until the scheduler has taken it. Throws the refusal; the submission is then to be abandoned.
   void wait_accepted(Submission& submission);
   void abandon(const std::vector<std::shared_ptr<OutputTable>>& tables);

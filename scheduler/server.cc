@@ -12,6 +12,7 @@
 #include "scheduler/record.h"
 #include "src/config.h"
 #include "src/log.h"
+#include "src/overloaded.h"
 
 namespace tegula::scheduler {
 
@@ -30,11 +31,6 @@ std::uint64_t random_nonzero() {
   while (value == 0) value = (static_cast<std::uint64_t>(device()) << 32) | device();
   return value;
 }
-
-template <typename... Handlers>
-struct Overloaded : Handlers... {
-  using Handlers::operator()...;
-};
 
 Connection::Counters operator+(Connection::Counters a, const Connection::Counters& b) {
   a.messages_in += b.messages_in;
@@ -325,8 +321,8 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
     const bool in_use = counters.clients > 0 || counters.processing > 0 || counters.queued > 0;
     if (in_use) last_use = time;
     if (options.idle_timeout > Time{0} && time - last_use > options.idle_timeout && server_on_idle && *server_on_idle) {
-      auto on_idle = std::exchange(*server_on_idle, nullptr);
-      on_idle();
+      const auto say = std::exchange(*server_on_idle, nullptr);
+      say();
     }
   }
 

@@ -34,6 +34,9 @@ const std::vector<ConfigKey>& config_keys() {
       {"worker.memory-limit", kString, "auto",
        "Memory for chunks per worker: 512MiB, 4GB; auto: the machine's or control group's memory divided by the "
        "workers; none: no limit."},
+      {"worker.resources", kString, "",
+       "What a worker has of resources that tasks occupy, such as GPU=1,LICENSE=0.5; names and amounts mean what the "
+       "tasks say."},
       {"worker.local-directory", kString, "",
        "Where a worker keeps its files; empty: a fresh directory in the system's temporary one, removed at the end."},
       {"worker.death-timeout", kDuration, "60s", "A worker ends after this long without a scheduler; 0s: never."},

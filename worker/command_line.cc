@@ -36,6 +36,7 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   option("--contact-address", "worker.contact-address", "address that others are told to reach this worker by");
   option("--scheduler-file", "scheduler.file", "take the scheduler's address and token from this file");
   option("--memory-limit", "worker.memory-limit", "for chunks, per worker process: 4GB, 50%, auto, none");
+  option("--resources", "worker.resources", "what tasks may occupy here: GPU=1,LICENSE=0.5");
   option("--local-directory", "worker.local-directory", "where the worker keeps its files");
   option("--death-timeout", "worker.death-timeout", "end after this long without a scheduler: 60s; 0s: never");
   option("--log-level", "logging.level", "trace, debug, info, warning, error or off");

@@ -1,6 +1,7 @@
 #include "comm/options.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "comm/interfaces.h"
 #include "src/config.h"
@@ -11,6 +12,29 @@ namespace tegula::worker {
 
 namespace {
 constexpr std::int64_t kMaxThreads = 4096;
+
+// "GPU=1,LICENSE=0.5"
+std::vector<msg::Resource> parse_resources(const std::string& text) {
+  std::vector<msg::Resource> resources;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    const std::string part = text.substr(begin, end - begin);
+    const std::size_t sign = part.find('=');
+    msg::Resource resource{part.substr(0, sign), 0};
+    const char* first = part.data() + (sign == std::string::npos ? part.size() : sign + 1);
+    const char* last = part.data() + part.size();
+    const auto [stop, error] = std::from_chars(first, last, resource.amount);
+    if (resource.name.empty() || error != std::errc() || stop != last || !(resource.amount > 0)) {
+      throw ConfigError("worker.resources: '" + part + "' is not NAME=AMOUNT with an amount above 0");
+    }
+    for (const msg::Resource& other : resources) {
+      if (other.name == resource.name) throw ConfigError("worker.resources: '" + resource.name + "' is given twice");
+    }
+    resources.push_back(std::move(resource));
+    begin = end + 1;
+  }
+  return resources;
+}
 }  // namespace
 
 WorkerOptions worker_options(const Config& config, unsigned workers) {
@@ -21,6 +45,7 @@ WorkerOptions worker_options(const Config& config, unsigned workers) {
     throw ConfigError("worker.threads: " + std::to_string(threads) + " threads");
   options.threads = static_cast<unsigned>(threads);
   options.memory_limit = parse_memory_limit(config.string("worker.memory-limit"), workers);
+  options.resources = parse_resources(config.string("worker.resources"));
   options.local_directory = config.string("worker.local-directory");
   const std::string& interface = config.string("worker.interface");
   const std::string host = interface.empty() ? config.string("worker.host") : interface_address(interface);

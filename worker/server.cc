@@ -12,6 +12,7 @@
 #include "src/buffer.h"
 #include "src/config.h"
 #include "src/log.h"
+#include "src/overloaded.h"
 #include "worker/core/state.h"
 #include "worker/data_server.h"
 #include "worker/executor.h"
@@ -39,11 +40,6 @@ std::size_t kept_bytes(std::uint64_t memory_limit) {
 Time now() { return std::chrono::steady_clock::now().time_since_epoch(); }
 
 std::string in_seconds(Time time) { return fmt::format("{:.3g} s", std::chrono::duration<double>(time).count()); }
-
-template <typename... Handlers>
-struct Overloaded : Handlers... {
-  using Handlers::operator()...;
-};
 
 }  // namespace
 
@@ -170,6 +166,7 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
     registration.memory_limit = options.memory_limit;
     registration.kernel_level = kernels->level();
     registration.kernels = kernels->names();
+    registration.resources = options.resources;
     registration.slots_granted = core->slots_granted();
     connection->send(std::move(registration));
   }

@@ -28,7 +28,8 @@ struct WorkerOptions {
   std::string name;                // unique in the cluster; "": from host, process and a counter
   unsigned threads = 0;            // that run kernels; 0: one per core this process may use
   std::uint64_t memory_limit = 0;  // bytes; 0: none. worker/limits.h reads "auto"
-  std::string local_directory;     // for files of this worker; "": none. Made when missing
+  std::vector<msg::Resource> resources;
+  std::string local_directory;  // for files of this worker; "": none. Made when missing
 
   // Where peers and clients fetch results. "": inproc:// for a scheduler over inproc://; else tcp on loopback when the
   // scheduler is there, or on the address of this machine that leads to it.

@@ -108,6 +108,7 @@ class ProcessCluster {
                                           fmt::format("local-{}", number),
                                           "--local-directory",
                                           folder};
+    if (!options_.resources.empty()) arguments.insert(arguments.end(), {"--resources", options_.resources});
     arguments.insert(arguments.end(), options_.worker_arguments.begin(), options_.worker_arguments.end());
     const pid_t pid = spawner_.spawn(arguments, log);
     worker_children_.push_back(std::make_unique<client::Child>(fmt::format("tegula-worker {}", number), pid, log));
@@ -182,6 +183,7 @@ LocalCluster::LocalCluster(const LocalClusterOptions& options) : impl_(std::make
   }
   Config config = Config::load();
   config.set("worker.memory-limit", options.memory_limit);
+  if (!options.resources.empty()) config.set("worker.resources", options.resources);
   if (!options.local_directory.empty()) config.set("worker.local-directory", options.local_directory);
   client::InProcessOptions in_process;
   in_process.workers = std::max(1u, options.workers);

@@ -9,9 +9,11 @@
 // Semantics are NumPy 2's. Errors of shape, dtype, axis and index are thrown at the line that writes the expression.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <initializer_list>
 #include <iosfwd>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -101,6 +103,17 @@ struct Axes {
 struct ComputeOptions {
   // false: every operation is its own layer and every intermediate chunk is stored (for comparison)
   bool optimize = true;
+
+  int priority = 0;  // tasks of greater priority go first, whoever asked for them; equal ones share the workers fairly
+
+  // These hold for what is computed anew for this call. Where equal work is under way already, that is shared as it is.
+  unsigned retries = 0;                      // failures of each task that are forgiven, at most 65535
+  std::chrono::milliseconds retry_delay{0};  // before the first further attempt; doubled for each one after it
+  std::vector<std::string> workers = {};     // run only on these: names, addresses ("tcp://10.0.0.2:9000") or hosts
+  bool allow_other_workers = false;          // on others while none of `workers` is there
+  // What each task occupies while it runs, of what workers have in all (tegula-worker --resources): {{"GPU", 1}}.
+  // Amounts from 1e-6 to 1e12. compute() and persist() throw ValueError for others.
+  std::map<std::string, double> resources = {};
 };
 
 // What an array is and how it would be computed: the expression, its optimized form, the layers. print or stream it.

@@ -23,6 +23,9 @@ struct ClientOptions {
   std::chrono::nanoseconds connect_timeout = std::chrono::seconds(10);
   unsigned threads = 0;     // embedded only: threads of this process that run kernels; 0: one per core
   std::string config_file;  // read after ~/.config/tegula/*.yaml and $TEGULA_CONFIG; "": nothing more
+  // Weight among clients that compete for workers: one with share 2 gets twice the time of one with share 1. More than
+  // 0, at most 1e6; else the constructor throws ValueError.
+  double share = 1;
 };
 
 enum class FutureStatus : std::uint8_t {

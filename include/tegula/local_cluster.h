@@ -15,6 +15,7 @@ struct LocalClusterOptions {
   unsigned threads_per_worker = 0;  // 0: cores / workers, at least one
   bool processes = true;            // daemon processes over TCP on loopback; false: threads of this process over inproc
   std::string memory_limit = "auto";  // per worker: "512MiB", "auto" (machine or cgroup / workers), "none"
+  std::string resources;              // that each worker has for tasks to occupy: "GPU=1,LICENSE=0.5"
   // For workers' files; "": a fresh directory in $TMPDIR, removed at the end. What a killed program could not remove of
   // that, the next cluster of the same user does.
   std::string local_directory;

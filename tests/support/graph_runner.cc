@@ -115,7 +115,8 @@ class GraphRunner::Session : public detail::ClientImpl {
  public:
   explicit Session(const std::string& level) : kernels_(kernels(level)), pool_(std::size_t{16} << 20) {}
 
-  std::vector<std::shared_ptr<ResultSet>> submit(const Graph& graph, const std::vector<Want>& wants) override {
+  std::vector<std::shared_ptr<ResultSet>> submit(const Graph& graph, const std::vector<Want>& wants,
+                                                 const msg::SubmitOptions&) override {
     std::vector<std::shared_ptr<RunLayer>> ran;
     const auto at = [&](LayerNumber number) -> std::shared_ptr<RunLayer> {
       if (number < kExternalLayer) return ran.at(number);
