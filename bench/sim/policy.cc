@@ -22,7 +22,8 @@ class Tegula : public Policy {
   bool busy() const override { return state_.busy(); }
   Counts counts() const override {
     const scheduler::Counters& counters = state_.counters();
-    return {counters.assignments, counters.retractions, counters.tasks_returned, counters.tasks_recomputed,
+    return {counters.assignments, counters.retractions + counters.tasks_asked_back, counters.tasks_returned,
+            counters.tasks_recomputed,
             counters.heartbeat_mismatches + counters.stale_answers + counters.client_anomalies};
   }
 
