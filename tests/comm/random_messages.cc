@@ -144,7 +144,7 @@ class Filler {
  private:
   template <typename T>
   void fill_fields(T& value) {
-    std::apply([this](auto&... field) { (fill(field), ...); }, fields(value));
+    std::apply([&](auto&... field) { (fill(field), ...); }, fields(value));
   }
 
   std::mt19937_64& random_;
@@ -215,7 +215,7 @@ class Writer {
     requires requires(const T& value) { fields(value); }
   void put(const T& value) {
     text += "{";
-    std::apply([this](const auto&... field) { (put(field), ...); }, fields(value));
+    std::apply([&](const auto&... field) { (put(field), ...); }, fields(value));
     text += "} ";
   }
 
