@@ -186,7 +186,7 @@ class Writer {
   template <typename... T>
   void put(const std::variant<T...>& value) {
     text += "#" + std::to_string(value.index()) + " ";
-    std::visit([this](const auto& held) { put(held); }, value);
+    std::visit([&](const auto& held) { put(held); }, value);
   }
   void put(const AllBlocks&) {}
   void put(const ChunkGrid& chunks) {
