@@ -190,5 +190,31 @@ TEST(SchedulerState, RecordsStaySmall) {
   EXPECT_TRUE(cluster.state.empty());
 }
 
+TEST(SchedulerWorkers, WhoTakesALostWorkersPlaceIsIntroducedToo) {
+  //  x0 --> y    x0 on w1, which holds most; x1 on w2, whose place w3 takes before the second round
+  //  x1 -/
+  FakeCluster cluster;
+  const ConnectionId c = cluster.client();
+  const WorkerId w1 = cluster.worker();
+  WorkerId other = cluster.worker();
+  for (std::uint64_t round = 0; round < 2; ++round) {
+    SCOPED_TRACE(round);
+    Layer x = layer_on({2}, "x");
+    x.nonce = round;
+    const LayerNumber first = cluster.next_layer[c];
+    const Layer y = reads(layer_on({1}, "y"), first, x, {AllBlocks{}});
+    cluster.submit(c, {x, y}, {{first + 1, 0, 0, 1}});
+    const msg::Assign here = cluster.assigned(w1), there = cluster.assigned(other);
+    cluster.finish(w1, here, {1000});
+    cluster.finish(other, there, {8});
+    const auto addresses = cluster.take<msg::WorkerAddress>(w1);
+    ASSERT_EQ(addresses.size(), 1u);
+    EXPECT_EQ(addresses.front().worker, other);
+    cluster.finish(w1, cluster.assigned(w1));
+    cluster.handle(WorkerLost{other, LossReason::kOrderly, ""});
+    other = cluster.worker();
+  }
+}
+
 }  // namespace
 }  // namespace tegula::scheduler
