@@ -82,11 +82,12 @@ std::string status_text(const std::string& answer) {
   Table workers(
       {"", "name", "address", "threads", "bound", "running", "done", "results", "resident", "limit", "heard"});
   for (const Json& worker : json.at("workers")) {
-    workers.add({word(worker.at("id")), word(worker.at("name")), word(worker.at("address")), word(worker.at("threads")),
-                 word(worker.at("processing")), word(worker.at("executing")), word(worker.at("tasks_done")),
-                 bytes(worker.at("managed_bytes")), bytes(worker.at("rss_bytes")),
-                 worker.at("memory_limit") == 0 ? "none" : bytes(worker.at("memory_limit")),
-                 duration(worker.at("last_heard_s").get<double>())});
+    workers.add(
+        {word(worker.at("id")), word(worker.at("name")), word(worker.at("address")), word(worker.at("threads")),
+         word(worker.at("processing")), word(worker.at("executing")), word(worker.at("tasks_done")),
+         bytes(worker.at("managed_bytes")), bytes(worker.at("rss_bytes")),
+         worker.at("memory_limit") == 0 ? "none" : bytes(worker.at("memory_limit")),
+         duration(worker.at("last_heard_s").get<double>()) + (worker.value("retiring", false) ? ", retiring" : "")});
   }
   if (!json.at("workers").empty()) text += workers.text();
   text += fmt::format("{} clients\n", json.at("clients").size());

@@ -190,6 +190,7 @@ class Answer {
             {"bytes_out", beat.bytes_out},
             {"tasks_done", beat.tasks_done},
             {"processing", worker.processing},
+            {"retiring", worker.retiring},
             {"executing", beat.executing},
             {"ready", beat.ready},
             {"waiting", beat.waiting},

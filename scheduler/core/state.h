@@ -92,6 +92,7 @@ struct WorkerInfo {
   Time last_heard{};
   std::uint64_t slots_granted = 0, slots_spent = 0;
   std::uint32_t processing = 0;  // attempts bound to it
+  bool retiring = false;         // gets nothing new; leaves when its results are elsewhere
 };
 
 // A client's session; of tasks, those that its submissions asked for first.

@@ -150,6 +150,7 @@ TEST_F(Commands, ARetiringWorkersResultsGoToOthersBeforeItLeaves) {
   const WorkerId w2 = cluster.worker(/*slots=*/4), w3 = cluster.worker(/*slots=*/4);
   order(msg::CommandKind::kRetire, "w1");
   EXPECT_EQ(answer(), "") << "not before it is done";
+  EXPECT_TRUE(cluster.state.workers().front().retiring);
   std::vector<ResultId> moved = acquired(w2);
   EXPECT_FALSE(cluster.closed_workers.contains(w1)) << "w3 has not answered";
   const std::vector<ResultId> others = acquired(w3);
