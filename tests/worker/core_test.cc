@@ -132,6 +132,20 @@ TEST_F(CoreTest, SeveralInputsOfOnePeerComeByOneRequest) {
   EXPECT_EQ(state->managed_bytes(), 8u) << "fetched inputs go with the task";
 }
 
+TEST_F(CoreTest, CopiesGatherTheirOwnInputs) {
+  start();
+  assign(1, kAdd, 0, {{result(kSource, 0), kPeer}});
+  WorkerState copy = *state;  // both wait for the same piece
+  const StartFetch fetch = fetches.at(0);
+  answer(fetch);
+  std::vector<Action> actions;
+  copy.handle(msg::FetchReply{fetch.request, {{msg::FetchStatus::kOk, make_chunk(kItems)}}}, now, actions);
+  copy.check_invariants();
+  ASSERT_EQ(actions.size(), 1u);
+  EXPECT_EQ(std::get<Execute>(actions[0]).inputs->pieces.size(), 1u);
+  EXPECT_EQ(executing.at(0).inputs->pieces.size(), 1u);
+}
+
 TEST_F(CoreTest, TwoTasksShareOneFetch) {
   start(2);
   give(msg::DefineLayer{LayerId{20}, with_input(make_layer("sub", kTasks, kItems), kSource, kTasks, SameBlock{0}), {}});

@@ -121,6 +121,8 @@ void WorkerState::become_ready(TaskMap::iterator found) {
   task.state = TaskState::kReady;
   ready_.insert(order_of(task));
   if (task.inputs != nullptr) {
+    // A copy of this state may still be waiting for them.
+    if (task.inputs.use_count() > 1) task.inputs = std::make_shared<TaskInputs>(*task.inputs);
     task.inputs->pieces.reserve(task.slots.size());
     for (Slot& slot : task.slots) {
       task.input_bytes += slot.chunk.nbytes();
