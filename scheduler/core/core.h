@@ -234,7 +234,8 @@ struct Core {
   Worker* find_worker(WorkerId id);
   Worker& worker_at(WorkerSlot slot) const { return *workers_[slot]; }
   void load_changed(Worker& worker);
-  void free_on(WorkerSlot worker, ResultId result);  // sent at the end of settle()
+  void free_on(WorkerSlot worker, ResultId result);  // sent in settle()
+  void send_frees();
   void send_frees(Worker& worker);
 
   // ---- requirements.cc: who may run what ----

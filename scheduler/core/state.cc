@@ -94,15 +94,12 @@ void Core::settle(Time time, std::vector<Action>& out) {
     fail_missing_kernels();
     resolve_doubts();
     expand();
+    send_frees();  // before assignments: one of them may make the same result again
   } while (bind_ready() && !expandable_.empty() && steps_left_ > 0);
   ask_back();
   fail_missing_kernels();  // of what was expanded last
   resolve_doubts();
-
-  for (WorkerSlot slot : with_frees_) {
-    if (workers_[slot]) send_frees(worker_at(slot));
-  }
-  with_frees_.clear();
+  send_frees();
   drop_unused_layers();
   for (std::uint16_t slot : to_acknowledge_) {
     Session& session = *sessions_[slot];
@@ -112,6 +109,13 @@ void Core::settle(Time time, std::vector<Action>& out) {
   to_acknowledge_.clear();
   counters_.slots_free = slots_ - counters_.processing;
   out_ = nullptr;
+}
+
+void Core::send_frees() {
+  for (WorkerSlot slot : with_frees_) {
+    if (workers_[slot]) send_frees(worker_at(slot));
+  }
+  with_frees_.clear();
 }
 
 void Core::send_frees(Worker& worker) {

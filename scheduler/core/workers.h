@@ -40,7 +40,7 @@ struct Worker {
 
   std::unordered_map<std::string, std::uint64_t> resources_free;  // in millionths
   std::unordered_set<WorkerId> introduced;                        // peers whose address it was sent
-  std::vector<ResultId> to_free;                                  // sent at the end of settle()
+  std::vector<ResultId> to_free;                                  // sent in settle()
 
   std::uint64_t retiring = 0;  // the job that sends it away; it gets nothing new meanwhile
   std::uint64_t incoming = 0;  // bytes of copies that it was asked to fetch

@@ -115,6 +115,22 @@ TEST(SchedulerClients, AClientThatStaysAwayIsClosedAndItsWorkReleased) {
   EXPECT_EQ(cluster.take<msg::ClientAttached>(late).front().session, 0u);
 }
 
+TEST(SchedulerClients, WhatIsReleasedAndWantedAgainInOneTurnIsFreedBeforeItIsMadeAgain) {
+  FakeCluster cluster;
+  const WorkerId w = cluster.worker(2);
+  const ConnectionId c = cluster.client();
+  cluster.submit(c, {layer_on({1})}, {{0, 0, 0, 1}});
+  cluster.finish(w, cluster.assigned(w));
+  cluster.sent_to_worker[w].clear();
+  cluster.handle_together({FromClient{c, msg::ReleaseWants{++cluster.sequence[c], {{0, 0, 0, 1}}}},
+                           FromClient{c, msg::Submit{++cluster.sequence[c], 1, {}, {{0, 0, 0, 1}}}}});
+  // The other way round, the new result could be taken for the old one.
+  const auto& sent = cluster.sent_to_worker[w];
+  ASSERT_THAT(sent, SizeIs(2));
+  EXPECT_TRUE(std::holds_alternative<msg::FreeResults>(sent[0]));
+  EXPECT_TRUE(std::holds_alternative<msg::Assign>(sent[1]));
+}
+
 TEST(SchedulerClients, AThousandComeAndGo) {
   FakeCluster cluster;
   cluster.check = false;
