@@ -3,25 +3,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
 #include <string>
+
+#include "bench/process.h"
 
 namespace tegula::bench {
 namespace {
-
-// VmHWM of a process of this machine, 0 when there is none such.
-std::uint64_t peak_of(std::uint64_t pid) {
-  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
-  std::string word;
-  while (status >> word) {
-    if (word == "VmHWM:") {
-      std::uint64_t kilobytes = 0;
-      status >> kilobytes;
-      return kilobytes * 1024;
-    }
-  }
-  return 0;
-}
 
 std::string this_host() {
   char name[256] = {};
@@ -30,7 +17,7 @@ std::string this_host() {
 
 }  // namespace
 
-Cluster::Cluster(const Options& options) {
+Cluster::Cluster(const Options& options) : scheduler_(options.scheduler) {
   ClientOptions how;
   how.name = "tegula-bench";
   if (!options.scheduler.empty()) {
@@ -48,11 +35,24 @@ Cluster::Cluster(const Options& options) {
   }
 }
 
+std::unique_ptr<Client> Cluster::another_client(const std::string& name) const {
+  ClientOptions how;
+  how.name = name;
+  if (local_) return std::make_unique<Client>(*local_, how);
+  return std::make_unique<Client>(scheduler_.empty() ? client_->scheduler_address() : scheduler_, how);
+}
+
+unsigned Cluster::threads() {
+  unsigned threads = 0;
+  for (const WorkerStatus& worker : client_->status().workers) threads += worker.threads;
+  return threads;
+}
+
 std::uint64_t Cluster::peak_rss_bytes() {
-  std::uint64_t peak = peak_of(static_cast<std::uint64_t>(getpid()));
+  std::uint64_t peak = peak_resident_bytes(getpid());
   const std::string host = this_host();
   for (const WorkerStatus& worker : client_->status().workers) {
-    if (worker.host == host) peak = std::max(peak, peak_of(worker.pid));
+    if (worker.host == host) peak = std::max(peak, peak_resident_bytes(static_cast<int>(worker.pid)));
   }
   return peak;
 }

@@ -26,6 +26,9 @@ struct Options {
   DType dtype = DType::kFloat64;
   std::uint64_t seed = 0;
   std::uint64_t tasks = 100000;
+  std::string pattern = "map";  // of the workload tasks, with its width (0: as many as threads) and fan-in
+  std::uint32_t width = 0;
+  std::uint32_t fan_in = 2;
   bool optimize = true;
 
   unsigned repeat = 3;

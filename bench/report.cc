@@ -28,6 +28,7 @@ void print_text(std::ostream& out, const Report& report) {
     out << fmt::format("  array      {} {} in chunks of {}, {} if it existed at once\n", to_string(report.options.size),
                        name_of(report.options.dtype), to_string(report.options.chunks), format_bytes(outcome.bytes));
   }
+  if (report.options.workload == "tasks") out << fmt::format("  pattern    {}\n", report.options.pattern);
   out << fmt::format("  result     {:.17g}\n", outcome.result);
   out << fmt::format("  seconds    {:.3f} (median of {:.3f})\n", seconds, fmt::join(report.seconds, ", "));
   if (outcome.elements > 0) {
@@ -53,6 +54,7 @@ void print_json(std::ostream& out, const Report& report) {
       {"threads", report.cluster_threads},
       {"optimize", report.options.optimize},
   };
+  if (report.options.workload == "tasks") json["pattern"] = report.options.pattern;
   if (outcome.elements > 0) {
     json["size"] = report.options.size;
     json["chunks"] = report.options.chunks;

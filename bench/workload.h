@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -14,10 +15,11 @@ namespace tegula::bench {
 
 // What one repetition gave.
 struct Outcome {
-  double result = 0;           // the job's answer: equal in every repetition
-  std::uint64_t tasks = 0;     // empty tasks, or chunks of the array
-  std::uint64_t elements = 0;  // of the arrays as written (not those that an optimizer left); 0: no arrays
-  std::uint64_t bytes = 0;     // of the same
+  double result = 0;              // the job's answer: equal in every repetition
+  std::uint64_t tasks = 0;        // empty tasks, or chunks of the array
+  std::uint64_t elements = 0;     // of the arrays as written (not those that an optimizer left); 0: no arrays
+  std::uint64_t bytes = 0;        // of the same
+  std::optional<double> seconds;  // what counts, where it is not all of the call
 };
 
 struct Workload {

@@ -9,6 +9,7 @@
 #include "client/open_session.h"
 #include "client/progress.h"
 #include "client/session_core.h"
+#include "client/traffic.h"
 
 namespace tegula::client {
 
@@ -108,6 +109,10 @@ class Session final : public detail::ClientImpl {
   std::string command(msg::CommandKind kind, const std::string& subject, std::uint64_t count,
                       std::optional<std::chrono::nanoseconds> timeout) override {
     return core_->command(kind, subject, count, timeout);
+  }
+  Traffic traffic() const {
+    const Connection::Counters counters = core_->traffic();
+    return {counters.bytes_in, counters.bytes_out};
   }
   void on_progress(std::function<void(const ProgressReport&)> report) override {
     if (report) core_->require_open();  // ending a listener is always possible
@@ -222,6 +227,12 @@ ClusterStatus Session::status(std::chrono::nanoseconds timeout) {
 }
 
 }  // namespace
+
+Traffic traffic_of(detail::ClientImpl& client) {
+  const auto* session = dynamic_cast<const Session*>(&client);
+  if (session == nullptr) throw ValueError("a client without a session");
+  return session->traffic();
+}
 
 std::shared_ptr<detail::ClientImpl> open_session(std::shared_ptr<EventLoop> loop, SessionOptions options,
                                                  std::shared_ptr<void> host) {

@@ -502,6 +502,15 @@ void SessionCore::throw_failure(FutureStatus status, const ErrorInfo* error) con
   throw CancelledError(phase_ == Phase::kClosed ? "cancelled: the client was closed" : "cancelled");
 }
 
+Connection::Counters SessionCore::traffic() {
+  require_open();
+  Connection::Counters counters;
+  loop_->run_and_wait([&] {
+    if (connection_) counters = connection_->counters();
+  });
+  return counters;
+}
+
 msg::StatusReply SessionCore::status(std::chrono::nanoseconds timeout) {
   require_open();
   std::uint64_t request = 0;

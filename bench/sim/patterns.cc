@@ -218,15 +218,20 @@ const std::vector<PatternInfo>& patterns() {
   return all;
 }
 
-Pattern make_pattern(std::string_view name, const PatternOptions& options) {
-  if (options.tasks == 0) throw ValueError("a graph of 0 tasks");
-  if (options.chunk_bytes == 0) throw ValueError("results of 0 bytes");
+const PatternInfo& find_pattern(std::string_view name) {
   for (const PatternInfo& pattern : patterns()) {
-    if (pattern.name == name) return pattern.make(options);
+    if (pattern.name == name) return pattern;
   }
   std::string known;
   for (const PatternInfo& pattern : patterns()) known += (known.empty() ? "" : ", ") + std::string(pattern.name);
   throw ValueError(fmt::format("there is no pattern '{}'; there are {}", name, known));
+}
+
+Pattern make_pattern(std::string_view name, const PatternOptions& options) {
+  const PatternInfo& pattern = find_pattern(name);
+  if (options.tasks == 0) throw ValueError("a graph of 0 tasks");
+  if (options.chunk_bytes == 0) throw ValueError("results of 0 bytes");
+  return pattern.make(options);
 }
 
 }  // namespace tegula::sim

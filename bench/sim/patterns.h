@@ -35,8 +35,10 @@ struct PatternInfo {
   Pattern (*make)(const PatternOptions& options);
 };
 const std::vector<PatternInfo>& patterns();
+// Throws ValueError for a name that is none of the patterns'.
+const PatternInfo& find_pattern(std::string_view name);
 
-// Throws ValueError for a name that is none of the patterns', or for numbers of which no such graph can be made.
+// Throws as find_pattern, and ValueError for numbers of which no such graph can be made.
 Pattern make_pattern(std::string_view name, const PatternOptions& options);
 
 }  // namespace tegula::sim

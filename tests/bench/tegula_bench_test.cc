@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/metg_curve.h"
 #include "tests/support/child_process.h"
 
 namespace tegula {
@@ -82,6 +83,94 @@ TEST(TegulaBench, EmptyTasks) {
   EXPECT_GT(report.at("us_per_task").get<double>(), 0);
 }
 
+TEST(TegulaBench, TasksOfEveryPatternOnProcesses) {
+  // Two chains of 30, a tree over 32 leaves, ... and the small graphs that one process can run beside them.
+  for (const std::string pattern : {"map", "merge", "tree", "chain"}) {
+    const auto report = figures({"tasks", "--pattern", pattern, "--tasks", "63", "--workers", "2", "--repeat", "1"});
+    EXPECT_EQ(report.at("pattern"), pattern);
+    EXPECT_EQ(report.at("tasks"), pattern == "chain" ? 62 : 63) << pattern;
+    EXPECT_EQ(report.at("workers"), 2);
+  }
+  for (const std::string pattern : {"transpose", "shuffle", "stencil", "random", "trivial", "stencil_1d", "fft",
+                                    "tb_tree", "nearest", "spread", "random_nearest", "anomaly_mean"}) {
+    const auto report = figures({"tasks", "--pattern", pattern, "--tasks", "200", "--width", "9", "--in-process",
+                                 "--repeat", "2", "--fan-in", "3"});
+    EXPECT_GT(report.at("tasks"), 40) << pattern;
+    EXPECT_EQ(report.at("result"), report.at("tasks")) << pattern;
+  }
+}
+
+TEST(TegulaBench, MetgHalvesIterationsUntilTwoSizesAreTooShort) {
+  const auto report = figures({"metg", "--in-process", "--threads", "2", "--steps", "5", "--repeat", "1", "--longest",
+                               "50us", "--pattern", "stencil_1d", "spread", "--width", "2", "8"});
+  EXPECT_EQ(report.at("threads"), 2);
+  EXPECT_GT(report.at("loopback_round_trip_us").get<double>(), 0);
+  EXPECT_GT(report.at("futex_hop_us").get<double>(), 0);
+  ASSERT_EQ(report.at("curves").size(), 4u);
+  for (const auto& curve : report.at("curves")) {
+    EXPECT_EQ(curve.at("tasks").get<int>(), 5 * curve.at("width").get<int>());
+    for (const char* field : {"tasks_per_s", "overhead_us", "peak_iterations_per_s"}) {
+      EXPECT_GT(curve.at(field).get<double>(), 0) << field << " " << curve;
+    }
+    std::vector<bench::MetgPoint> points;
+    for (const auto& point : curve.at("points")) {
+      points.push_back({point.at("iterations"), point.at("granularity_us"), point.at("efficiency")});
+      if (points.size() > 1) {
+        EXPECT_EQ(points[points.size() - 2].iterations, 2 * points.back().iterations) << curve;
+      }
+    }
+    ASSERT_GE(points.size(), 2u) << curve;
+    // On a machine that has no time for it there may be no crossing.
+    const auto crossing = bench::metg_us(points);
+    EXPECT_EQ(curve.at("metg_us").is_null(), !crossing) << curve;
+    if (crossing) {
+      EXPECT_DOUBLE_EQ(curve.at("metg_us").get<double>(), *crossing);
+    }
+    const bool ended =
+        points.back().iterations == 1 || (points.back().efficiency < 0.5 && points[points.size() - 2].efficiency < 0.5);
+    EXPECT_TRUE(ended) << curve;
+  }
+  const Ended text =
+      bench({"metg", "--in-process", "--steps", "5", "--longest", "50us", "--repeat", "1", "--pattern", "fft"});
+  EXPECT_EQ(text.status, 0) << text.output;
+  EXPECT_THAT(text.output, HasSubstr("METG(50%)"));
+  EXPECT_THAT(text.output, HasSubstr("fft"));
+}
+
+TEST(TegulaBench, OneLayerReducedAndPersisted) {
+  const auto report = figures({"blockwise", "--chunks", "5000", "--fan-in", "10", "--repeat", "2"});
+  EXPECT_EQ(report.at("threads"), 2);
+  EXPECT_EQ(report.at("reduce").at("tasks"), 5000 + 500 + 50 + 5 + 1);
+  EXPECT_EQ(report.at("persist").at("tasks"), 5000);
+  for (const char* kind : {"reduce", "persist"}) {
+    const auto& part = report.at(kind);
+    EXPECT_EQ(part.at("seconds").size(), 2u);
+    EXPECT_GT(part.at("first_finished_ms").get<double>(), 0);
+    // What goes over the wire grows with the layers, not with the chunks.
+    EXPECT_GT(part.at("bytes_sent").get<int>(), 100);
+    EXPECT_LT(part.at("bytes_sent").get<int>(), 10000);
+    EXPECT_TRUE(part.at("scheduler_growth_bytes").is_number());
+  }
+  const Ended text = bench({"blockwise", "--chunks", "100", "--in-process", "--repeat", "1"});
+  EXPECT_EQ(text.status, 0) << text.output;
+  EXPECT_THAT(text.output, HasSubstr("persist"));
+}
+
+TEST(TegulaBench, AFewTasksEndBeforeAnotherClientsMany) {
+  const auto report = figures({"fairness", "--tasks", "500000", "--small", "10", "--repeat", "3"});
+  EXPECT_EQ(report.at("beside_s").size(), 3u);
+  EXPECT_EQ(report.at("before_the_large"), 3);
+  EXPECT_GT(report.at("worst_beside_s").get<double>(), 0);
+}
+
+TEST(TegulaBench, ClientsComeAndGo) {
+  const auto report = figures({"clients", "--clients", "50", "--tasks", "20"});
+  EXPECT_EQ(report.at("clients"), 50);
+  EXPECT_EQ(report.at("tasks_left"), 0);
+  // Nothing that 45 clients leave behind; what malloc does is not theirs.
+  EXPECT_LT(report.at("scheduler_growth_bytes").get<std::int64_t>(), 4 << 20);
+}
+
 TEST(TegulaBench, TheSchedulerAlone) {
   const auto report =
       figures({"scheduler", "--pattern", "tree", "--tasks", "500", "--workers", "5", "--threads", "2", "--codec"});
@@ -117,6 +206,15 @@ TEST(TegulaBench, CommandLinesThatMakeNoSense) {
   expect_one_line(bench({"random-sum", "--size", "10", "10", "--chunks", "5"}), 2, "--chunks");
   expect_one_line(bench({"random-sum", "--dtype", "float99"}), 2, "float99");
   expect_one_line(bench({"scheduler", "--pattern", "stencl"}), 2, "'stencl'");
+  for (const char* known : {"'mapp'", "merge", "tree", "chain", "anomaly_mean"}) {
+    expect_one_line(bench({"tasks", "--pattern", "mapp"}), 2, known);
+  }
+  expect_one_line(bench({"metg", "--in-process", "--pattern", "fftt"}), 2, "stencil_1d");
+  expect_one_line(bench({"metg", "--longest", "soon"}), 2, "soon");
+  expect_one_line(bench({"metg", "--width", "0"}), 2, "--width");
+  expect_one_line(bench({"blockwise", "--fan-in", "1"}), 2, "--fan-in");
+  expect_one_line(bench({"fairness", "--tasks", "0"}), 2, "--tasks");
+  expect_one_line(bench({"clients", "--in-process", "--scheduler", "tcp://127.0.0.1:1"}), 2, "--in-process");
   expect_one_line(bench({"scheduler", "--tasks", "0"}), 2, "--tasks");
   expect_one_line(bench({"scheduler", "--core-only", "--baselines"}), 2, "--core-only");
   expect_one_line(bench({"scheduler", "--duration", "fast"}), 2, "fast");
