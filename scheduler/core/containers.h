@@ -83,6 +83,7 @@ class SlotHeap {
   bool empty() const { return heap_.empty(); }
   std::uint32_t top() const { return heap_.front().slot; }
   std::uint64_t top_key() const { return heap_.front().key; }
+  std::uint64_t key(std::uint32_t slot) const { return contains(slot) ? heap_[position_[slot] - 1].key : 0; }
   bool contains(std::uint32_t slot) const { return slot < position_.size() && position_[slot] != 0; }
   // key 0: not in the heap
   void update(std::uint32_t slot, std::uint64_t key);

@@ -7,6 +7,10 @@
 
 #include "src/graph.h"
 
+namespace tegula {
+class CanonicalHash;
+}
+
 namespace tegula::scheduler {
 
 // A mean of durations in which the last ones count most.
@@ -28,6 +32,7 @@ class CostTable {
   static std::string class_of(const Layer& layer);
   void observe(const std::string& cost_class, std::uint64_t ns);
   double ns(const std::string& cost_class) const;  // 0: unknown
+  void canonical_hash(CanonicalHash& hash) const;
 
  private:
   std::unordered_map<std::string, CostMean> means_;

@@ -132,7 +132,10 @@ Core::Step Core::visit(std::uint16_t session, Cursor& cursor, LayerRecord& layer
     cursor.stack.push_back({make_task_id(layer.id, index), 0, 0});
     return Step::kPushed;
   }
-  if (session != 0 && root_cap_reached(*sessions_[session], cursor.urgency)) return Step::kBlocked;
+  if (session != 0 && root_cap_reached(*sessions_[session], cursor.urgency)) {
+    ++steps_left_;  // nothing was done: it is the cap that ends its turn, not the steps
+    return Step::kBlocked;
+  }
   finish_visit(session, cursor, layer, index);
   return Step::kDone;
 }

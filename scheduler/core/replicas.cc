@@ -135,10 +135,13 @@ void Core::rebalance(Job job) {
 // ---- all ----
 
 void Core::advance_jobs() {
-  std::vector<std::uint64_t> numbers;
-  for (const auto& [number, job] : jobs_) numbers.push_back(number);
-  for (std::uint64_t number : numbers) {
-    if (const auto found = jobs_.find(number); found != jobs_.end()) advance(found->second);
+  for (std::uint64_t lost = ~counters_.workers_lost; lost != counters_.workers_lost;) {
+    lost = counters_.workers_lost;  // one that leaves by this may have been the receiver of another job's copies
+    std::vector<std::uint64_t> numbers;
+    for (const auto& [number, job] : jobs_) numbers.push_back(number);
+    for (std::uint64_t number : numbers) {
+      if (const auto found = jobs_.find(number); found != jobs_.end()) advance(found->second);
+    }
   }
 }
 

@@ -18,6 +18,10 @@
 #include "src/graph.h"
 #include "src/ids.h"
 
+namespace tegula {
+class CanonicalHash;
+}
+
 namespace tegula::scheduler {
 
 struct SchedulerConfig {
@@ -199,6 +203,9 @@ class SchedulerState {
   // Compares every index, counter and queue with what follows from the rest. Throws Error(kInternal) that tells the
   // task and its story. O(everything).
   void check_invariants() const;
+  // Describes this state for a search that compares it with others, see canonical_hash.cc. Workers' connections are
+  // counted from here, so this comes before what workers and messages say.
+  void canonical_hash(CanonicalHash& hash) const;
 
  private:
   std::unique_ptr<Core> core_;

@@ -127,6 +127,10 @@ void Core::lose_worker(WorkerSlot gone, LossReason reason, const std::string& de
       (output.available() ? moved : lost).emplace_back(slot, o);
     }
   });
+  // In the order of tasks and not of their records: what is done about them must not depend on what was known before.
+  const auto by_task = [&](const auto& a, const auto& b) { return tasks_[a.first].id < tasks_[b.first].id; };
+  std::stable_sort(lost.begin(), lost.end(), by_task);
+  std::stable_sort(moved.begin(), moved.end(), by_task);
   // 2. What was ready for it is ready for others, unless it now waits (which output_gone sees to).
   std::vector<Slot> ready;
   for (const auto& entry : worker.ready.entries()) ready.push_back(entry.slot);

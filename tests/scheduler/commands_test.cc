@@ -224,6 +224,18 @@ TEST_F(Commands, AReceiverThatDiesIsReplaced) {
   EXPECT_THAT(answer(), HasSubstr("has left; 3 results"));
 }
 
+TEST_F(Commands, AReceiverThatRetiresItselfKeepsNobodyWaiting) {
+  const WorkerId w1 = cluster.worker(/*slots=*/4);
+  results_on(w1, 1, 100);
+  const WorkerId w2 = cluster.worker(/*slots=*/4);
+  order(msg::CommandKind::kRetire, "w1");  // to w2, which has not answered when it leaves
+  order(msg::CommandKind::kRetire, "w2");
+  EXPECT_TRUE(cluster.closed_workers.contains(w2));
+  const auto replies = cluster.take<msg::QueryReply>(operators);
+  ASSERT_THAT(replies, SizeIs(2));
+  EXPECT_NE(replies[0].failed, replies[1].failed) << "w2 has left, w1 stays";
+}
+
 TEST_F(Commands, AWorkerThatDiesWhileRetiringIsToldAndNothingHangs) {
   const WorkerId w1 = cluster.worker(/*slots=*/4);
   const ConnectionId c = results_on(w1, 3, 100);

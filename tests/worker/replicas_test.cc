@@ -59,6 +59,16 @@ TEST_F(Replicas, TheNextHolderIsAskedAndThenTheyAreGivenUp) {
   EXPECT_EQ(state->acquiring(), 0u);
 }
 
+TEST_F(Replicas, ThatCannotBeHadButWereMadeHereMeanwhileAreHere) {
+  start();
+  acquire({{result(kSource, 1), kPeer}});
+  assign(1, kSource, 1);
+  finish(1);
+  answer(fetches.at(0), msg::FetchStatus::kMissing);
+  EXPECT_THAT(answered<msg::ReplicasDropped>(), IsEmpty());
+  EXPECT_THAT(answered<msg::ReplicasAdded>(), ElementsAre(result(kSource, 1)));
+}
+
 TEST_F(Replicas, WithoutAKnownHolderAreGivenUp) {
   start();
   acquire({{result(kSource, 1), WorkerId{9}}, {result(kSource, 2), kSelf}});

@@ -16,6 +16,10 @@
 
 #include "worker/core/events.h"
 
+namespace tegula {
+class CanonicalHash;
+}
+
 namespace tegula::worker {
 
 struct FetchLimits {
@@ -86,6 +90,7 @@ class Fetches {
   std::size_t pieces() const { return pieces_.size(); }
   std::vector<PieceId> pieces_of(AttemptId attempt) const;  // slow; for checks
   void check_invariants() const;                            // throws std::logic_error
+  void canonical_hash(CanonicalHash& hash, Time now) const;
 
  private:
   struct Key {

@@ -27,6 +27,10 @@
 #include "worker/core/ledger.h"
 #include "worker/core/slot_credit.h"
 
+namespace tegula {
+class CanonicalHash;
+}
+
 namespace tegula::worker {
 
 struct CoreOptions {
@@ -67,6 +71,9 @@ class WorkerState {
   const SlotCredit& credit() const { return credit_; }
   // Throws std::logic_error that says what does not hold. Tests call it after every event.
   void check_invariants() const;
+  // Describes this state at `now` for a search that compares it with others, see canonical_hash.cc. The scheduler's
+  // core comes first.
+  void canonical_hash(CanonicalHash& hash, Time now) const;
 
  private:
   struct LayerInfo {

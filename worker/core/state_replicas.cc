@@ -57,9 +57,10 @@ void WorkerState::settle_acquisitions(const Fetches::Outcome& outcome) {
     acquiring_.erase(found);
     added.results.push_back(arrived.result);
   }
+  // It may have been made here meanwhile: then it is here, and no word to the contrary may follow that news.
   const auto give_up = [&](const ResultId& result) {
     acquiring_.erase(result);
-    dropped.results.push_back(result);
+    (results_.contains(result) ? added.results : dropped.results).push_back(result);
   };
   for (const Fetches::Refused& refused : outcome.refused) {
     if (wanted(refused.users)) give_up(refused.result);

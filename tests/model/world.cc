@@ -1,0 +1,891 @@
+#include "tests/model/world.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "comm/codec.h"
+
+namespace tegula::model {
+namespace {
+
+using Kind = Choice::Kind;
+
+constexpr scheduler::ConnectionId kConnection{1};
+constexpr std::uint64_t kItem = 8;                // bytes of a result
+constexpr std::uint64_t kComputeNs = 10'000'000;  // of every kernel
+
+template <typename... Handlers>
+struct Overloaded : Handlers... {
+  using Handlers::operator()...;
+};
+
+std::string text(TaskId task) {
+  return fmt::format("{}/{}", static_cast<std::uint32_t>(layer_of(task)), index_of(task));
+}
+
+std::string text(const msg::Message& message) {
+  std::string words(msg::name_of(message));
+  std::visit(
+      [&]<typename M>(const M& m) {
+        if constexpr (requires { m.attempt; }) words += fmt::format(" #{}", static_cast<std::uint64_t>(m.attempt));
+        if constexpr (requires { layer_of(m.task); }) words += " of " + text(m.task);
+        if constexpr (requires { m.slots_granted; }) words += fmt::format(" {}", m.slots_granted);
+        if constexpr (std::is_same_v<M, msg::Assign>) {
+          for (const auto& holder : m.holders) {
+            words += fmt::format(", {} from w{}", text(holder.result.task), static_cast<std::uint32_t>(holder.worker));
+          }
+        }
+        if constexpr (std::is_same_v<M, msg::FreeResults>) {
+          for (const auto& result : m.results) words += " " + text(result.task);
+        }
+        if constexpr (std::is_same_v<M, msg::TaskReturned>) {
+          for (const auto& item : m.missing) {
+            words += fmt::format(", lacks {} of w{}", text(item.result.task), static_cast<std::uint32_t>(item.holder));
+          }
+        }
+        if constexpr (std::is_same_v<M, msg::TaskFailed>) words += ": " + m.error.message;
+      },
+      message);
+  return words;
+}
+
+std::string text(const Frame& frame) {
+  std::string words;
+  for (const msg::Message& message : frame) {
+    if (std::holds_alternative<msg::WorkerHeartbeat>(message)) continue;
+    words += (words.empty() ? "" : "; ") + text(message);
+  }
+  return words;
+}
+
+// Messages that tell a worker something and ask for nothing. They are as good as read with the next one.
+bool passive(const msg::Message& message) {
+  return std::holds_alternative<msg::WorkerRegistered>(message) || std::holds_alternative<msg::DefineLayer>(message) ||
+         std::holds_alternative<msg::WorkerAddress>(message);
+}
+
+void describe(CanonicalHash& hash, WorkerId worker, const msg::Message& message) {
+  hash.add(message.index());
+  std::visit(
+      [&]<typename M>(const M& m) {
+        if constexpr (std::is_same_v<M, msg::TaskFinished>) {
+          hash.attempt(m.attempt);
+          hash.add(m.task);
+          for (const std::uint64_t bytes : m.nbytes) hash.add(bytes);
+        } else if constexpr (std::is_same_v<M, msg::TaskFailed>) {
+          hash.attempt(m.attempt);
+          hash.add(m.task);
+          hash.add(m.error.code);
+        } else if constexpr (std::is_same_v<M, msg::TaskReturned>) {
+          hash.attempt(m.attempt);
+          hash.add(m.task);
+          for (const auto& item : m.missing) {
+            hash.add(item.result);
+            hash.add(item.holder);
+          }
+        } else if constexpr (std::is_same_v<M, msg::Assign>) {
+          hash.attempt(m.attempt);
+          hash.add(m.task);
+          hash.priority(m.priority);
+          for (const auto& holder : m.holders) {
+            hash.add(holder.result);
+            hash.add(holder.worker);
+          }
+        } else if constexpr (std::is_same_v<M, msg::AcquireReplicas>) {
+          for (const auto& holder : m.results) {
+            hash.add(holder.result);
+            hash.add(holder.worker);
+          }
+        } else if constexpr (std::is_same_v<M, msg::GrantSlots>) {
+          hash.spent(worker, m.slots_granted);
+        } else if constexpr (std::is_same_v<M, msg::Retract>) {
+          hash.attempt(m.attempt);
+          hash.add(m.task);
+          hash.add(m.cancel);
+        } else if constexpr (std::is_same_v<M, msg::WorkerHeartbeat>) {
+          for (const AttemptId attempt : m.running) hash.attempt(attempt);
+          // Its hash is that of the attempts that the worker had when it had received and sent so many.
+          hash.spent(worker, m.received);
+          hash.answered(worker, m.sent);
+          hash.add(m.managed_bytes);
+          hash.add(m.reserved_bytes);
+        } else if constexpr (std::is_same_v<M, msg::DefineLayer> || std::is_same_v<M, msg::ForgetLayer>) {
+          hash.add(m.layer);
+        } else if constexpr (std::is_same_v<M, msg::WorkerAddress> || std::is_same_v<M, msg::WorkerRegistered>) {
+          hash.add(m.worker);
+        } else if constexpr (requires { m.attempt, m.task; } && sizeof(M) == sizeof(AttemptId) + sizeof(TaskId)) {
+          hash.attempt(m.attempt);
+          hash.add(m.task);
+        } else if constexpr (requires { m.results; } && sizeof(M) == sizeof(std::vector<ResultId>)) {
+          for (const ResultId& result : m.results) hash.add(result);
+        } else if (hash.hashing()) {
+          // Not known here: compared byte by byte, which tells more states apart than differ.
+          const auto encoded = codec::encode({&message, 1});
+          for (const std::byte byte : encoded.control()) hash.add(static_cast<std::uint8_t>(byte));
+        }
+      },
+      message);
+}
+
+void describe(CanonicalHash& hash, WorkerId worker, const std::deque<Frame>& channel) {
+  hash.add(channel.size());
+  for (const Frame& frame : channel) {
+    hash.add(frame.size());
+    for (const msg::Message& message : frame) describe(hash, worker, message);
+  }
+}
+
+void describe(CanonicalHash& hash, const std::deque<worker::StartFetch>& requests) {
+  hash.add(requests.size());
+  for (const worker::StartFetch& fetch : requests) {
+    hash.add(fetch.items.size());
+    for (const auto& item : fetch.items) hash.add(item.result);
+  }
+}
+
+Chunk result_of(TaskId task) {
+  Chunk chunk = Chunk::allocate(DType::kFloat64, {1});
+  std::memcpy(chunk.mutable_data(), &task, sizeof task);
+  return chunk;
+}
+
+[[noreturn]] void violated(const std::string& what) { throw Violation(what); }
+
+}  // namespace
+
+// ---- how it begins --------------------------------------------------------------------------------------------------
+
+World::World(std::shared_ptr<const Scenario> scenario)
+    : scenario_(std::move(scenario)),
+      graph_(std::make_shared<const Graph>(scenario_->write(scenario_->shape))),
+      nodes_(scenario_->workers),
+      wants_(scenario_->shape.tasks) {
+  scheduler::SchedulerConfig config;
+  config.log_size = 0;
+  config.worker_timeout = {};
+  if (scenario_->step_by_step) {
+    config.expansion_steps = 1;
+    config.root_margin = 0;
+  }
+  scheduler_ = Shared(scheduler::SchedulerState(config));
+  const std::uint32_t present = scenario_->workers - (scenario_->late ? 1u : 0u);
+  for (std::uint32_t worker = 0; worker < present; ++worker) join(worker);
+  to_scheduler(scheduler::ClientConnected{kConnection, {0, 0, "client"}, 1, 1});
+  submit();
+  if (unsettled_) settle();
+}
+
+void World::submit() {
+  msg::Submit message{++sequence_, 0, graph_->layers, {}};
+  for (const std::uint32_t task : scenario_->shape.wanted) {
+    const Place place = graph_->places[task];
+    message.wants.push_back({place.layer, 0, place.index, place.index + 1});
+    wants_[task].live = 1;
+  }
+  to_scheduler(scheduler::FromClient{kConnection, std::move(message)});
+}
+
+void World::join(std::uint32_t worker) {
+  Node& node = nodes_[worker];
+  worker::CoreOptions options;
+  options.threads = scenario_->threads;
+  options.memory_limit = scenario_->memory_limit;
+  options.worker = fmt::format("w{}", worker + 1);
+  node.joined = true;
+  node.core = Shared(worker::WorkerState(options));
+  msg::RegisterWorker about;
+  about.name = options.worker;
+  about.address = "inproc://" + options.worker;
+  about.threads = options.threads;
+  about.memory_limit = options.memory_limit;
+  about.kernels = {"test.step"};
+  about.slots_granted = node.core->slots_granted();
+  to_scheduler(scheduler::WorkerJoined{id_of(worker), about});
+}
+
+// ---- what may happen ------------------------------------------------------------------------------------------------
+
+std::vector<Choice> World::choices() const {
+  std::vector<Choice> found;
+  // A turn of the scheduler takes in what comes meanwhile. What the others do meanwhile could as well have been done
+  // before.
+  if (unsettled_) {
+    found.push_back({Kind::kSettle});
+    for (std::uint32_t worker = 0; worker < nodes_.size(); ++worker) {
+      if (!nodes_[worker].lost && !nodes_[worker].to_scheduler.empty()) {
+        found.push_back({Kind::kSpeak, true, worker, 0, {}});
+      }
+    }
+    add_client_choices(found);
+    return found;
+  }
+  if (scheduler_->busy()) found.push_back({Kind::kExpand});
+  for (std::uint32_t worker = 0; worker < nodes_.size(); ++worker) add_worker_choices(worker, found);
+  add_client_choices(found);
+  return found;
+}
+
+void World::add_worker_choices(std::uint32_t worker, std::vector<Choice>& found) const {
+  const Node& node = nodes_[worker];
+  if (!node.joined) {
+    found.push_back({Kind::kJoin, true, worker, 0, {}});
+    return;
+  }
+  if (!node.lost && !node.to_scheduler.empty()) found.push_back({Kind::kSpeak, false, worker, 0, {}});
+  if (node.dead != node.lost) found.push_back({node.dead ? Kind::kLost : Kind::kDie, false, worker, 0, {}});
+  if (node.live() && losses_ < scenario_->losses) {
+    found.push_back({Kind::kDie, true, worker, 0, {}});
+    if (scenario_->slow_news) found.push_back({Kind::kLost, true, worker, 0, {}});
+  }
+  if (node.dead) return;
+  // The executor says at once whether it can give an attempt back.
+  const auto recalled =
+      std::find_if(node.jobs.begin(), node.jobs.end(), [](const auto& job) { return job.second.recalled; });
+  if (recalled != node.jobs.end()) {
+    found.push_back({Kind::kRecalled, false, worker, 0, recalled->first});
+    found.push_back({Kind::kTooLate, false, worker, 0, recalled->first});
+    return;
+  }
+  const auto news = [](const Frame& frame) { return !std::all_of(frame.begin(), frame.end(), &passive); };
+  if (std::any_of(node.to_worker.begin(), node.to_worker.end(), news)) {
+    found.push_back({Kind::kHear, false, worker, 0, {}});
+  }
+  for (const auto& [attempt, job] : node.jobs) {
+    found.push_back({Kind::kKernelEnds, false, worker, 0, attempt});
+    if (kernel_failures_ < scenario_->kernel_failures) {
+      found.push_back({Kind::kKernelFails, true, worker, 0, attempt});
+    }
+  }
+  for (const auto& [peer, line] : node.lines) {
+    if (line.requests.empty() && line.replies.empty()) continue;
+    if (!line.replies.empty()) found.push_back({Kind::kTake, false, worker, peer, {}});
+    if (nodes_[peer].dead) {
+      found.push_back({Kind::kFetchFails, false, worker, peer, {}});
+    } else if (!line.requests.empty()) {
+      found.push_back({Kind::kServe, false, worker, peer, {}});
+      if (busy_answers_ < scenario_->busy_answers) found.push_back({Kind::kServeBusy, true, worker, peer, {}});
+    }
+  }
+  if (node.core->next_wakeup(node.now)) found.push_back({Kind::kWake, false, worker, 0, {}});
+}
+
+void World::add_client_choices(std::vector<Choice>& found) const {
+  if (!left_ && orders_ < scenario_->orders) {
+    for (std::uint32_t worker = 0; worker < nodes_.size(); ++worker) {
+      if (nodes_[worker].live() && !nodes_[worker].retires) found.push_back({Kind::kRetire, true, worker, 0, {}});
+    }
+    for (const std::uint32_t task : scenario_->shape.wanted) found.push_back({Kind::kReplicate, true, 0, task, {}});
+    found.push_back({Kind::kRebalance, true, 0, 0, {}});
+  }
+  if (left_ || client_steps_ >= scenario_->client_steps) return;
+  for (const std::uint32_t task : scenario_->shape.wanted) {
+    const Want& want = wants_[task];
+    if (want.live == 0) {
+      found.push_back({Kind::kWant, true, 0, task, {}});
+      continue;
+    }
+    found.push_back({Kind::kRelease, true, 0, task, {}});
+    if (want.status == Status::kPending) found.push_back({Kind::kCancel, true, 0, task, {}});
+  }
+  found.push_back({Kind::kLeave, true, 0, 0, {}});
+}
+
+void World::apply(const Choice& choice) {
+  Node& node = nodes_[choice.worker];
+  switch (choice.kind) {
+    case Kind::kHear:
+      hear(node, choice.worker);
+      break;
+    case Kind::kSpeak: {
+      const Frame frame = std::move(node.to_scheduler.front());
+      node.to_scheduler.pop_front();
+      std::vector<scheduler::Action> actions;
+      for (const msg::Message& message : frame) {
+        scheduler_.change().apply({}, scheduler::FromWorker{id_of(choice.worker), message}, actions);
+      }
+      unsettled_ = true;
+      carry_out(actions);
+      if (!scenario_->gather) settle();
+      break;
+    }
+    case Kind::kSettle:
+      settle();
+      break;
+    case Kind::kExpand:
+      to_scheduler(scheduler::Tick{});
+      break;
+    case Kind::kServe:
+    case Kind::kServeBusy:
+      serve(choice.worker, choice.other, choice.kind == Kind::kServeBusy);
+      break;
+    case Kind::kTake: {
+      Line& line = node.lines[choice.other];
+      msg::FetchReply reply = std::move(line.replies.front());
+      line.replies.pop_front();
+      line.answered.pop_front();
+      to_worker(choice.worker, {std::move(reply)});
+      break;
+    }
+    case Kind::kFetchFails: {
+      const Line line = std::exchange(node.lines[choice.other], {});
+      std::vector<worker::Event> events;
+      for (const auto& fetch : line.answered) events.emplace_back(worker::FetchFailed{fetch.request});
+      for (const auto& fetch : line.requests) events.emplace_back(worker::FetchFailed{fetch.request});
+      to_worker(choice.worker, std::move(events));
+      break;
+    }
+    case Kind::kKernelEnds:
+      end_kernel(choice.worker, choice.attempt);
+      break;
+    case Kind::kKernelFails: {
+      ++kernel_failures_;
+      node.jobs.erase(choice.attempt);
+      ErrorInfo error;
+      error.code = ErrorCode::kKernelFailed;
+      error.message = "bad luck";
+      to_worker(choice.worker, {worker::KernelFailed{choice.attempt, std::move(error), kComputeNs}});
+      break;
+    }
+    case Kind::kRecalled:
+      node.jobs.erase(choice.attempt);
+      to_worker(choice.worker, {worker::Recalled{choice.attempt}});
+      break;
+    case Kind::kTooLate:
+      node.jobs.at(choice.attempt).recalled = false;
+      to_worker(choice.worker, {worker::TooLate{choice.attempt}});
+      break;
+    case Kind::kWake:
+      node.now = std::max(node.now, *node.core->next_wakeup(node.now));
+      to_worker(choice.worker, {worker::Tick{}});
+      break;
+    case Kind::kJoin:
+      join(choice.worker);
+      break;
+    case Kind::kDie:
+      if (!node.lost) ++losses_;
+      die(choice.worker);
+      if (!scenario_->slow_news) lose(choice.worker);
+      break;
+    case Kind::kLost:
+      if (!node.dead) ++losses_;
+      lose(choice.worker);
+      break;
+    case Kind::kRelease:
+    case Kind::kCancel:
+    case Kind::kWant:
+    case Kind::kLeave:
+      ++client_steps_;
+      client_step(choice);
+      break;
+    case Kind::kReplicate:
+    case Kind::kRetire:
+    case Kind::kRebalance:
+      ++orders_;
+      order(choice);
+      break;
+  }
+  if (!unsettled_) check_counters();
+}
+
+void World::die(std::uint32_t worker) {
+  Node& node = nodes_[worker];
+  node.dead = true;
+  node.core.reset();
+  node.jobs.clear();
+  node.lines.clear();
+  node.to_worker.clear();
+}
+
+void World::lose(std::uint32_t worker) {
+  Node& node = nodes_[worker];
+  node.lost = true;
+  node.to_worker.clear();
+  node.to_scheduler.clear();
+  to_scheduler(scheduler::WorkerLost{id_of(worker), scheduler::LossReason::kConnection, "it died"});
+}
+
+void World::client_step(const Choice& choice) {
+  if (choice.kind == Kind::kLeave) return leave();
+  Want& want = wants_[choice.other];
+  const Place place = graph_->places[choice.other];
+  std::vector<msg::WantRange> range{{place.layer, 0, place.index, place.index + 1}};
+  if (choice.kind == Kind::kRelease) {
+    want = {};
+    to_scheduler(scheduler::FromClient{kConnection, msg::ReleaseWants{++sequence_, std::move(range)}});
+  } else if (choice.kind == Kind::kCancel) {
+    want.cancelled = true;
+    to_scheduler(scheduler::FromClient{kConnection, msg::CancelWants{++sequence_, std::move(range)}});
+  } else {
+    want.live = 1;
+    const auto first = static_cast<LayerNumber>(graph_->layers.size());
+    to_scheduler(scheduler::FromClient{kConnection, msg::Submit{++sequence_, first, {}, std::move(range)}});
+  }
+}
+
+void World::order(const Choice& choice) {
+  msg::Command command;
+  command.request = orders_;
+  if (choice.kind == Kind::kRetire) {
+    nodes_[choice.worker].retires = true;
+    command.kind = msg::CommandKind::kRetire;
+    command.subject = fmt::format("w{}", choice.worker + 1);
+  } else if (choice.kind == Kind::kReplicate) {
+    const Place place = graph_->places[choice.other];
+    command.kind = msg::CommandKind::kReplicate;
+    command.subject = fmt::format("{}/{}", place.layer + 1, place.index);
+    command.count = 2;
+  } else {
+    command.kind = msg::CommandKind::kRebalance;
+  }
+  to_scheduler(scheduler::FromClient{kConnection, std::move(command)});
+}
+
+void World::leave() {
+  left_ = true;
+  for (Want& want : wants_) want = {};
+  to_scheduler(scheduler::FromClient{kConnection, msg::CloseClient{}});
+}
+
+// ---- the scheduler --------------------------------------------------------------------------------------------------
+
+void World::to_scheduler(scheduler::Event event) {
+  std::vector<scheduler::Action> actions;
+  scheduler_.change().apply({}, std::move(event), actions);
+  unsettled_ = true;
+  carry_out(actions);
+  if (!scenario_->gather) settle();
+}
+
+void World::settle() {
+  unsettled_ = false;
+  std::vector<scheduler::Action> actions;
+  scheduler_.change().settle({}, actions);
+  carry_out(actions);
+  scheduler_->check_invariants();
+}
+
+void World::carry_out(std::vector<scheduler::Action>& actions) {
+  std::map<WorkerId, Frame> frames;
+  for (scheduler::Action& action : actions) {
+    std::visit(Overloaded{
+                   [&](scheduler::SendToWorker& sent) { frames[sent.worker].push_back(std::move(sent.message)); },
+                   [&](scheduler::SendToClient& sent) { to_client(sent.message); },
+                   [&](scheduler::Report& report) { violated("the scheduler is stuck: " + report.text); },
+                   [&](scheduler::CloseWorker& closed) {
+                     if (Node& node = node_of(closed.worker); node.retires) {
+                       node.lost = true;  // and will be gone when it hears of it
+                       node.to_worker.clear();
+                       node.to_scheduler.clear();
+                       return;
+                     }
+                     violated(fmt::format("the scheduler throws out w{}, which did nothing wrong: {}",
+                                          static_cast<std::uint32_t>(closed.worker), closed.reason));
+                   },
+                   [&](scheduler::CloseClient& closed) {
+                     if (!left_) violated("the scheduler throws out its client: " + closed.reason);
+                   },
+               },
+               action);
+  }
+  for (auto& [id, frame] : frames) {
+    Node& node = node_of(id);
+    if (node.live()) send(node.to_worker, std::move(frame));
+  }
+}
+
+void World::to_client(const msg::Message& message) {
+  if (left_) return;
+  if (const auto* ready = std::get_if<msg::ResultReady>(&message)) {
+    Want& want = want_at(ready->layer, ready->index);
+    if (ready->holders.empty()) violated("the client hears of a result that nobody has");
+    want.status = Status::kReady;
+    want.holders = ready->holders;
+    want.result = ready->result;
+  } else if (const auto* erred = std::get_if<msg::ResultErred>(&message)) {
+    Want& want = want_at(erred->layer, erred->index);
+    want.status = Status::kErred;
+    want.error = erred->error.code;
+    const bool expected = (want.error == ErrorCode::kCancelled && want.cancelled) ||
+                          (want.error == ErrorCode::kKernelFailed && kernel_failures_ > 0) ||
+                          (want.error == ErrorCode::kTaskTooLarge && scenario_->memory_limit != 0 &&
+                           scenario_->need > scenario_->memory_limit);
+    if (!expected) violated("the client hears of an error that nobody made: " + erred->error.message);
+  } else if (const auto* lost = std::get_if<msg::ResultLost>(&message)) {
+    want_at(lost->layer, lost->index).status = Status::kPending;
+  } else if (std::holds_alternative<msg::QueryReply>(message)) {
+    ++answered_orders_;
+  } else if (const auto* refused = std::get_if<msg::SubmitRefused>(&message)) {
+    violated("the scheduler refuses a submission: " + refused->error.message);
+  }
+}
+
+// ---- workers --------------------------------------------------------------------------------------------------------
+
+void World::send(std::deque<Frame>& channel, Frame frame) {
+  if (scenario_->tamper) scenario_->tamper(frame);
+  if (!scenario_->single_messages) {
+    if (!frame.empty()) channel.push_back(std::move(frame));
+    return;
+  }
+  for (msg::Message& message : frame) {
+    const bool with_last = std::holds_alternative<msg::WorkerHeartbeat>(message) && !channel.empty();
+    if (!with_last) channel.emplace_back();
+    channel.back().push_back(std::move(message));
+  }
+}
+
+void World::hear(Node& node, std::uint32_t worker) {
+  std::vector<worker::Event> events;
+  for (bool heard = false; !heard && !node.to_worker.empty(); node.to_worker.pop_front()) {
+    for (msg::Message& message : node.to_worker.front()) {
+      heard = heard || !passive(message);
+      if (std::holds_alternative<msg::DefineLayer>(message)) ++node.layers;
+      std::visit(
+          [&]<typename M>(M& m) {
+            if constexpr (std::is_constructible_v<worker::Event, M>) {
+              events.emplace_back(std::move(m));
+            } else {
+              violated("the scheduler sends a worker what none takes: " + std::string(msg::name_of(message)));
+            }
+          },
+          message);
+    }
+  }
+  to_worker(worker, std::move(events));
+}
+
+void World::to_worker(std::uint32_t worker, std::vector<worker::Event> events) {
+  Node& node = nodes_[worker];
+  std::vector<worker::Action> actions;
+  node.core.change().handle(events, node.now, actions);
+  carry_out(worker, actions);
+  node.core->check_invariants();
+}
+
+void World::carry_out(std::uint32_t worker, std::vector<worker::Action>& actions) {
+  Node& node = nodes_[worker];
+  Frame frame;
+  for (worker::Action& action : actions) {
+    std::visit(Overloaded{
+                   [&](worker::SendToScheduler& sent) { frame.push_back(std::move(sent.message)); },
+                   [&](worker::Execute& execute) { start(worker, execute); },
+                   [&](worker::StartFetch& fetch) {
+                     node_of(fetch.peer);
+                     node.lines[number_of(fetch.peer)].requests.push_back(std::move(fetch));
+                   },
+                   [&](worker::Recall& recall) {
+                     const auto job = node.jobs.find(recall.attempt);
+                     if (job != node.jobs.end()) job->second.recalled = true;
+                   },
+                   [&](worker::ReleaseLayer&) { --node.layers; },
+               },
+               action);
+  }
+  if (frame.empty() || node.lost) return;
+  msg::WorkerHeartbeat beat = node.core->heartbeat();
+  for (const auto& [attempt, job] : node.jobs) beat.running.push_back(attempt);
+  frame.emplace_back(std::move(beat));
+  send(node.to_scheduler, std::move(frame));
+}
+
+// The inputs are those of the task, and memory is kept to.
+void World::start(std::uint32_t worker, const worker::Execute& execute) {
+  Node& node = nodes_[worker];
+  const Layer* layer = layer_at(layer_of(execute.task));
+  if (layer == nullptr) violated("a task of no layer is executed");
+  std::size_t piece = 0;
+  for (std::size_t rule = 0; rule < layer->inputs.size(); ++rule) {
+    for_each_producer(*layer, rule, index_of(execute.task), [&](std::uint32_t producer) {
+      TaskId there{};
+      if (execute.inputs != nullptr && piece < execute.inputs->pieces.size()) {
+        std::memcpy(&there, execute.inputs->pieces[piece].data(), sizeof there);
+      }
+      const TaskId wanted = make_task_id(static_cast<LayerId>(layer->inputs[rule].layer + 1), producer);
+      if (there != wanted) violated("a kernel is given " + text(there) + " for its input " + text(wanted));
+      ++piece;
+    });
+  }
+  if (!node.jobs.emplace(execute.attempt, Job{execute.task, execute.granted, false}).second) {
+    violated("an attempt is handed to the executor twice");
+  }
+  const std::uint64_t used = node.core->managed_bytes() + node.core->reserved_bytes();
+  if (scenario_->memory_limit != 0 && used > scenario_->memory_limit && node.jobs.size() > 1) {
+    violated(fmt::format("{} bytes are taken of {}, by more than one task", used, scenario_->memory_limit));
+  }
+}
+
+void World::end_kernel(std::uint32_t worker, AttemptId attempt) {
+  Node& node = nodes_[worker];
+  const Job job = node.jobs.at(attempt);
+  node.jobs.erase(attempt);
+  if (scenario_->need > job.granted) return to_worker(worker, {worker::KernelNeeds{attempt, scenario_->need}});
+  std::vector<worker::Event> events;
+  events.emplace_back(worker::KernelFinished{attempt, {result_of(job.task)}, scenario_->need, kComputeNs});
+  to_worker(worker, std::move(events));
+}
+
+void World::serve(std::uint32_t asker, std::uint32_t peer, bool busy) {
+  if (busy) ++busy_answers_;
+  Line& line = nodes_[asker].lines[peer];
+  msg::FetchReply reply{line.requests.front().request, {}};
+  for (const auto& item : line.requests.front().items) {
+    const Chunk* chunk = nodes_[peer].core->find(item.result);
+    if (busy) {
+      reply.items.push_back({msg::FetchStatus::kBusy, {}});
+    } else if (chunk == nullptr) {
+      reply.items.push_back({msg::FetchStatus::kMissing, {}});
+    } else {
+      reply.items.push_back({msg::FetchStatus::kOk, result_of(item.result.task)});
+    }
+  }
+  line.replies.push_back(std::move(reply));
+  line.answered.push_back(std::move(line.requests.front()));
+  line.requests.pop_front();
+}
+
+World::Node& World::node_of(WorkerId id) {
+  if (number_of(id) >= nodes_.size() || !nodes_[number_of(id)].joined) violated("there is no such worker");
+  return nodes_[number_of(id)];
+}
+
+World::Want& World::want_at(LayerNumber layer, std::uint32_t index) {
+  for (std::uint32_t task = 0; task < wants_.size(); ++task) {
+    const Place place = graph_->places[task];
+    if (place.layer == layer && place.index == index && wants_[task].live != 0) return wants_[task];
+  }
+  violated("the client hears of what it does not want");
+}
+
+const Layer* World::layer_at(LayerId id) const {
+  const auto number = static_cast<std::uint32_t>(id) - 1;
+  return number < graph_->layers.size() ? graph_->layers[number].get() : nullptr;
+}
+
+// ---- what must hold -------------------------------------------------------------------------------------------------
+
+void World::check_counters() const {
+  const scheduler::Counters& counters = scheduler_->counters();
+  if (counters.heartbeat_mismatches != 0) violated("a heartbeat's hash is not the scheduler's");
+  if (counters.stale_answers != 0) violated("an answer is taken for a stale one");
+  if (counters.client_anomalies != 0) violated("an honest client is taken for a confused one");
+}
+
+void World::check_end() const {
+  bool anybody = false;
+  for (const Node& node : nodes_) anybody = anybody || node.live();
+  if (anybody && !left_) check_wants();
+  if (!left_ && answered_orders_ != orders_) {
+    violated(fmt::format("an operator gave {} orders and had {} answers", orders_, answered_orders_));
+  }
+  check_heartbeats();
+  World after = *this;
+  if (!after.left_) after.leave();
+  if (after.unsettled_) after.settle();
+  for (int steps = 0;; ++steps) {
+    const std::vector<Choice> open = after.choices();
+    const auto next = std::find_if(open.begin(), open.end(), [](const Choice& choice) { return !choice.optional; });
+    if (next == open.end()) break;
+    if (steps == 10'000) violated("after the client left, the cluster never comes to rest");
+    after.apply(*next);
+  }
+  after.check_nothing_left();
+}
+
+void World::check_wants() const {
+  const scheduler::Counters& counters = scheduler_->counters();
+  if (counters.released + counters.waiting + counters.no_worker + counters.queued + counters.processing != 0) {
+    violated("tasks are unfinished and nothing is under way");
+  }
+  for (const std::uint32_t task : scenario_->shape.wanted) {
+    const Want& want = wants_[task];
+    if (want.live == 0 || want.status == Status::kErred) continue;
+    if (want.status == Status::kPending) violated(fmt::format("task {} is wanted and never ends", task));
+    for (const WorkerId holder : want.holders) {
+      const Node& node = nodes_[number_of(holder)];
+      if (!node.live() || node.core->find(want.result) == nullptr) {
+        violated(fmt::format("the client is told to find task {} on w{}, which does not have it", task,
+                             static_cast<std::uint32_t>(holder)));
+      }
+    }
+  }
+}
+
+void World::check_heartbeats() const {
+  scheduler::SchedulerState copy = *scheduler_;
+  const auto known = copy.workers();
+  for (std::uint32_t worker = 0; worker < nodes_.size(); ++worker) {
+    if (!nodes_[worker].live()) continue;
+    const msg::WorkerHeartbeat beat = nodes_[worker].core->heartbeat();
+    std::vector<scheduler::Action> actions;
+    copy.handle({}, scheduler::FromWorker{id_of(worker), beat}, actions);
+    const auto about =
+        std::find_if(known.begin(), known.end(), [&](const auto& w) { return w.worker == id_of(worker); });
+    if (about == known.end() || about->slots_spent != beat.received || about->processing != beat.received - beat.sent) {
+      violated(fmt::format("w{} and the scheduler count its attempts differently", worker + 1));
+    }
+  }
+  if (copy.counters().heartbeat_mismatches != 0) violated("at the end a heartbeat's hash is not the scheduler's");
+}
+
+void World::check_nothing_left() const {
+  if (!scheduler_->empty()) violated("the client left, and something is left on the scheduler");
+  for (std::uint32_t worker = 0; worker < nodes_.size(); ++worker) {
+    const Node& node = nodes_[worker];
+    if (!node.live()) continue;
+    const worker::WorkerState& core = *node.core;
+    if (core.results() != 0 || core.attempts() != 0 || core.managed_bytes() != 0 || core.reserved_bytes() != 0 ||
+        core.acquiring() != 0 || node.layers != 0 || !node.jobs.empty()) {
+      violated(fmt::format("the client left, and w{} has {} results, {} attempts, {} bytes, {} reserved, {} layers",
+                           worker + 1, core.results(), core.attempts(), core.managed_bytes(), core.reserved_bytes(),
+                           node.layers));
+    }
+  }
+}
+
+// ---- for the search -------------------------------------------------------------------------------------------------
+
+std::uint64_t World::hash() const {
+  CanonicalHash hash;
+  describe(hash);
+  hash.rename();
+  describe(hash);
+  return hash.value();
+}
+
+void World::describe(CanonicalHash& hash) const {
+  scheduler_->canonical_hash(hash);
+  for (std::uint32_t worker = 0; worker < nodes_.size(); ++worker) {
+    const Node& node = nodes_[worker];
+    hash.add(node.joined);
+    hash.add(node.dead);
+    hash.add(node.lost);
+    hash.add(node.retires);
+    if (node.core) node.core->canonical_hash(hash, node.now);
+    model::describe(hash, id_of(worker), node.to_worker);
+    model::describe(hash, id_of(worker), node.to_scheduler);
+    for (const auto& [attempt, job] : node.jobs) {
+      hash.attempt(attempt);
+      hash.add(job.recalled);
+    }
+    for (const auto& [peer, line] : node.lines) {
+      if (line.requests.empty() && line.answered.empty()) continue;
+      hash.add(peer);
+      model::describe(hash, line.requests);
+      model::describe(hash, line.answered);
+      for (const msg::FetchReply& reply : line.replies) {
+        for (const auto& item : reply.items) hash.add(static_cast<std::uint64_t>(item.status));
+      }
+    }
+  }
+  for (const Want& want : wants_) {
+    hash.add(want.live);
+    hash.add(want.status);
+    hash.add(want.cancelled);
+    hash.add(want.error);
+    for (const WorkerId holder : want.holders) hash.add(holder);
+  }
+  hash.add(unsettled_);
+  hash.add(left_);
+  for (const unsigned had : {losses_, kernel_failures_, busy_answers_, client_steps_, orders_, answered_orders_}) {
+    hash.add(std::uint64_t{had});
+  }
+}
+
+std::string World::describe(const Choice& choice) const {
+  const Node& node = nodes_[choice.worker];
+  const std::string self = fmt::format("w{}", choice.worker + 1);
+  const std::string peer = fmt::format("w{}", choice.other + 1);
+  const auto attempt = static_cast<std::uint64_t>(choice.attempt);
+  switch (choice.kind) {
+    case Kind::kHear: {
+      std::string what;
+      for (const Frame& frame : node.to_worker) {
+        what += (what.empty() ? "" : " | ") + text(frame);
+        if (!std::all_of(frame.begin(), frame.end(), &passive)) break;
+      }
+      return fmt::format("{} hears: {}", self, what);
+    }
+    case Kind::kSpeak:
+      return fmt::format("scheduler hears {}: {}", self, text(node.to_scheduler.front()));
+    case Kind::kSettle:
+      return "scheduler settles";
+    case Kind::kExpand:
+      return "scheduler goes on expanding";
+    case Kind::kServe:
+    case Kind::kServeBusy: {
+      std::string what;
+      for (const auto& item : node.lines.at(choice.other).requests.front().items) what += " " + text(item.result.task);
+      const char* how = choice.kind == Kind::kServeBusy ? " and has no time" : "";
+      return fmt::format("{} is asked by {} for{}{}", peer, self, what, how);
+    }
+    case Kind::kTake:
+      return fmt::format("{} hears the answer of {}", self, peer);
+    case Kind::kFetchFails:
+      return fmt::format("{} finds {} gone", self, peer);
+    case Kind::kKernelEnds:
+      return fmt::format("{}'s kernel ends, of #{}, {}", self, attempt, text(node.jobs.at(choice.attempt).task));
+    case Kind::kKernelFails:
+      return fmt::format("{}'s kernel fails, of #{}, {}", self, attempt, text(node.jobs.at(choice.attempt).task));
+    case Kind::kRecalled:
+      return fmt::format("{}'s executor gives back #{}", self, attempt);
+    case Kind::kTooLate:
+      return fmt::format("{}'s executor has begun #{}", self, attempt);
+    case Kind::kWake:
+      return fmt::format("{} wakes up", self);
+    case Kind::kJoin:
+      return fmt::format("{} joins", self);
+    case Kind::kDie:
+      return fmt::format("{} dies", self);
+    case Kind::kLost:
+      return fmt::format("scheduler finds {} gone", self);
+    case Kind::kRelease:
+      return fmt::format("client releases task {}", choice.other);
+    case Kind::kCancel:
+      return fmt::format("client cancels task {}", choice.other);
+    case Kind::kWant:
+      return fmt::format("client wants task {} again", choice.other);
+    case Kind::kLeave:
+      return "client leaves";
+    case Kind::kReplicate:
+      return fmt::format("operator wants task {} on two workers", choice.other);
+    case Kind::kRetire:
+      return fmt::format("operator retires {}", self);
+    case Kind::kRebalance:
+      return "operator rebalances";
+  }
+  return "?";
+}
+
+std::string World::describe() const {
+  std::string words;
+  for (std::uint32_t task = 0; task < graph_->places.size(); ++task) {
+    const Place place = graph_->places[task];
+    const TaskId id = make_task_id(static_cast<LayerId>(place.layer + 1), place.index);
+    const scheduler::TaskInfo info = scheduler_->task(id);
+    words += fmt::format("  task {} is {}: {}", task, text(id), scheduler::name_of(info.state));
+    if (info.worker != WorkerId{}) {
+      words += fmt::format(" on w{} (#{}{})", static_cast<std::uint32_t>(info.worker),
+                           static_cast<std::uint64_t>(info.attempt),
+                           info.phase == scheduler::TaskPhase::kRetracting ? ", retracting" : "");
+    }
+    for (const auto& output : info.outputs) {
+      words += fmt::format(", {} wants, {} readers, held by {}", output.wants, output.consumers, output.holders.size());
+    }
+    words += "\n";
+  }
+  for (std::uint32_t worker = 0; worker < nodes_.size(); ++worker) {
+    const Node& node = nodes_[worker];
+    if (!node.live()) continue;
+    words += fmt::format("  w{}: {} attempts, {} results, {} executing", worker + 1, node.core->attempts(),
+                         node.core->results(), node.jobs.size());
+    for (const Frame& frame : node.to_worker) words += "\n    to it: " + text(frame);
+    for (const Frame& frame : node.to_scheduler) words += "\n    from it: " + text(frame);
+    words += "\n";
+  }
+  return words;
+}
+
+}  // namespace tegula::model

@@ -1,0 +1,143 @@
+// The state as searches compare it: everything that a later decision or message depends on. Left out is what follows
+// from the rest (check.cc compares it) and what only people look at. Pieces and requests are known by what they are
+// for, not by their numbers; moments by how far they lie ahead.
+//
+// Durations of kernels are compared as far as they decide anything while all kernels of a run take the same time.
+#include "src/canonical_hash.h"
+
+#include <algorithm>
+#include <tuple>
+#include <vector>
+
+#include "worker/core/state.h"
+
+namespace tegula::worker {
+namespace {
+
+constexpr std::int64_t kSlow = 5'000'000;  // ns: from here on SlotCredit does not tell durations apart
+
+void add_box(CanonicalHash& hash, const Box& box) {
+  hash.add(box.size());
+  for (const BoxDim& dim : box) {
+    hash.add(dim.start);
+    hash.add(dim.count);
+    hash.add(dim.step);
+  }
+}
+
+template <typename Map>
+auto sorted_keys(const Map& map) {
+  std::vector<typename Map::key_type> keys;
+  for (const auto& entry : map) keys.push_back(entry.first);
+  std::sort(keys.begin(), keys.end());
+  return keys;
+}
+
+}  // namespace
+
+void Fetches::canonical_hash(CanonicalHash& hash, Time now) const {
+  const auto add_key = [&](const Key& key) {
+    hash.add(key.result);
+    add_box(hash, key.box);
+  };
+  std::vector<const Piece*> pieces;
+  for (const auto& [id, piece] : pieces_) pieces.push_back(&piece);
+  const auto before = [](const Piece* a, const Piece* b) {
+    if (a->key.result != b->key.result) return a->key.result < b->key.result;
+    const auto less = [](const BoxDim& x, const BoxDim& y) {
+      return std::tie(x.start, x.count, x.step) < std::tie(y.start, y.count, y.step);
+    };
+    return std::lexicographical_compare(a->key.box.begin(), a->key.box.end(), b->key.box.begin(), b->key.box.end(),
+                                        less);
+  };
+  std::sort(pieces.begin(), pieces.end(), before);
+  for (const Piece* piece : pieces) {
+    add_key(piece->key);
+    hash.add(static_cast<std::uint64_t>(piece->stage));
+    hash.add(piece->bytes);
+    for (const Candidate& holder : piece->holders) {
+      hash.add(holder.worker);
+      hash.add(holder.tries);
+    }
+    hash.add(piece->missing.size());
+    for (const auto& missing : piece->missing) hash.add(missing.holder);
+    hash.add(piece->users.size());
+    for (const User& user : piece->users) {
+      hash.attempt(user.attempt);
+      hash.add(user.slot);
+    }
+    if (piece->stage == Stage::kArrived) hash.buffer(piece->chunk.buffer().identity());
+  }
+  for (const WorkerId worker : sorted_keys(peers_)) {
+    const Peer& peer = peers_.at(worker);
+    hash.add(worker);
+    hash.add(peer.address);
+    for (const PieceId id : peer.queue) add_key(pieces_.at(id).key);
+    hash.add(std::max(peer.not_before - now, Time{0}).count());
+    hash.add(std::min(peer.setbacks, 17u));  // more of them wait no longer
+  }
+  hash.unordered(requests_, [&](const auto& entry) {
+    hash.add(entry.second.peer);
+    hash.add(entry.second.bytes);
+    for (const PieceId id : entry.second.pieces) add_key(pieces_.at(id).key);
+  });
+}
+
+void WorkerState::canonical_hash(CanonicalHash& hash, Time now) const {
+  hash.begin_buffers();
+  hash.add(self_);
+  hash.spent(self_, credit_.granted());
+  hash.spent(self_, received_);
+  hash.answered(self_, answered_);
+  hash.add(credit_.prefetch_per_thread());
+  hash.add(credit_.executor_depth());
+  hash.add(std::min(credit_.typical_duration().count(), kSlow));
+  for (const LayerId id : sorted_keys(layers_)) {
+    const LayerInfo& layer = layers_.at(id);
+    hash.add(id);
+    hash.add(layer.hash.low);
+    hash.add(layer.forgotten);
+    hash.add(layer.extra_bytes);
+  }
+  for (const ResultId& id : sorted_keys(results_)) {
+    hash.add(id);
+    hash.buffer(results_.at(id).buffer().identity());
+  }
+  for (const AttemptId attempt : sorted_keys(tasks_)) {
+    const Task& task = tasks_.at(attempt);
+    hash.attempt(attempt);
+    hash.add(task.id);
+    hash.priority(task.priority);
+    hash.add(task.state);
+    for (const Slot& slot : task.slots) {
+      hash.add(slot.filled);
+      if (slot.filled) hash.buffer(slot.chunk.buffer().identity());
+    }
+    for (const auto& holder : task.holders) {
+      hash.add(holder.result);
+      hash.add(holder.worker);
+    }
+    if (task.inputs != nullptr) {
+      for (const Chunk& chunk : task.inputs->pieces) hash.buffer(chunk.buffer().identity());
+    }
+    for (const TaskId producer : task.producers) hash.add(producer);
+    hash.add(task.need);
+    hash.add(task.granted);
+    hash.add(task.wanted_back);
+  }
+  for (const TaskId task : sorted_keys(attempt_of_)) {
+    hash.add(task);
+    hash.attempt(attempt_of_.at(task));
+  }
+  for (const TaskId task : sorted_keys(ahead_of_)) {
+    hash.add(task);
+    for (const AttemptId attempt : ahead_of_.at(task)) hash.attempt(attempt);
+  }
+  for (const ResultId& id : sorted_keys(acquiring_)) hash.add(id);
+  fetches_.canonical_hash(hash, now);
+  hash.add(std::uint64_t{bypasses_});
+  // How long the executor has been silent matters while all threads are busy, and only up to where silence ends.
+  if (handed_ >= options_.threads) hash.add(std::min<std::int64_t>((now - last_end_).count(), 50'000'000));
+}
+
+}  // namespace tegula::worker
