@@ -215,6 +215,31 @@ void Array::wait(std::optional<std::chrono::nanoseconds> timeout) const {
 FutureStatus Array::status() const { return persisted(expression_, "status()")->status(); }
 void Array::cancel() const { persisted(expression_, "cancel()")->cancel(); }
 
+std::string Array::key(const Shape& block) const {
+  const ResultSet& results = *persisted(expression_, "key()");
+  const Shape blocks = num_blocks();
+  bool inside = block.size() == blocks.size();
+  std::int64_t index = 0;
+  for (std::size_t d = 0; inside && d < blocks.size(); ++d) {
+    inside = block[d] >= 0 && block[d] < blocks[d];
+    index = index * blocks[d] + block[d];
+  }
+  if (!inside) {
+    throw IndexError(fmt::format("no block {} in an array of {} blocks", to_string(block), to_string(blocks)));
+  }
+  const LayerHandle& layer = *results.layer();
+  return key_text(layer.description(), layer.hash(), static_cast<std::uint32_t>(index), results.output());
+}
+
+void Array::replicate(unsigned workers) const {
+  const ResultSet& results = *persisted(expression_, "replicate()");
+  results.wait();
+  const LayerHandle& layer = *results.layer();
+  layer.client()->command(
+      {0, msg::CommandKind::kReplicate, "", workers, {{layer.number(), results.output(), 0, results.size()}}},
+      std::nullopt);
+}
+
 HostArray Future::result(std::optional<std::chrono::nanoseconds> timeout) const {
   wait(timeout);
   return fetch(impl_->computed, impl_->dtype, impl_->shape);

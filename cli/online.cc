@@ -1,11 +1,7 @@
 // Commands that speak with a scheduler.
-#include <fcntl.h>
 #include <fmt/core.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
@@ -13,6 +9,7 @@
 #include "comm/messages.h"
 #include "comm/transport.h"
 #include "src/config.h"
+#include "src/write_file.h"
 #include "tegula/client.h"
 
 namespace tegula::cli {
@@ -36,34 +33,6 @@ Client connect(const Options& options) {
   client.connect_timeout = parse_duration(options.timeout);
   client.name = fmt::format("tegula-{}-{}", options.command, getpid());
   return Client(scheduler_address(options, Config::load(options.config_file)), client);
-}
-
-// Whole or not at all: what was there stays if writing fails. What is no regular file (a pipe, a device) is written to
-// as it is.
-void write_file(const std::string& path, const std::string& text) {
-  struct stat there {};
-  const bool direct = stat(path.c_str(), &there) == 0 && !S_ISREG(there.st_mode);
-  const std::string beside = direct ? path : path + ".part";
-  const auto failed = [&](const char* what) {
-    const int error = errno;
-    if (!direct) unlink(beside.c_str());
-    throw FileError(fmt::format("cannot {} {}: {}", what, path, std::strerror(error)));
-  };
-  const int file = open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (file < 0) throw FileError(fmt::format("cannot write {}: {}", path, std::strerror(errno)));
-  for (std::size_t at = 0; at < text.size();) {
-    const ssize_t count = write(file, text.data() + at, text.size() - at);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) {
-      const int error = errno;
-      close(file);
-      errno = error;
-      failed("write");
-    }
-    at += static_cast<std::size_t>(count);
-  }
-  if (close(file) != 0) failed("write");
-  if (!direct && rename(beside.c_str(), path.c_str()) != 0) failed("write");
 }
 
 int dump(const Client& client, const Options& options) {
@@ -92,7 +61,7 @@ int ask(const Options& options, msg::QueryKind kind, std::string (*text)(const s
 
 int order(const Options& options, msg::CommandKind kind) {
   const Client client = connect(options);
-  const std::string json = client.impl()->command(kind, options.subject, options.copies, std::nullopt);
+  const std::string json = client.impl()->command({0, kind, options.subject, options.copies, {}}, std::nullopt);
   fmt::print("{}\n", options.json ? json : nlohmann::json::parse(json).at("done").get<std::string>());
   return 0;
 }

@@ -106,9 +106,8 @@ class Session final : public detail::ClientImpl {
   std::string ask(msg::QueryKind kind, const std::string& subject, std::chrono::nanoseconds timeout) override {
     return core_->ask(kind, subject, timeout);
   }
-  std::string command(msg::CommandKind kind, const std::string& subject, std::uint64_t count,
-                      std::optional<std::chrono::nanoseconds> timeout) override {
-    return core_->command(kind, subject, count, timeout);
+  std::string command(const msg::Command& order, std::optional<std::chrono::nanoseconds> timeout) override {
+    return core_->command(order, timeout);
   }
   Traffic traffic() const {
     const Connection::Counters counters = core_->traffic();

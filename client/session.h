@@ -80,10 +80,9 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   virtual ClusterStatus status(std::chrono::nanoseconds timeout) = 0;
   // A question of comm/messages.h: the answer's JSON. Throws what the scheduler finds wrong with it, TimeoutError.
   virtual std::string ask(msg::QueryKind kind, const std::string& subject, std::chrono::nanoseconds timeout) = 0;
-  // An order; returns when it has been carried out, with JSON about it. Throws as ask(), and ConnectionError when the
-  // connection was lost before the answer.
-  virtual std::string command(msg::CommandKind kind, const std::string& subject, std::uint64_t count,
-                              std::optional<std::chrono::nanoseconds> timeout) = 0;
+  // An order, whose number is filled in; returns when it has been carried out, with JSON about it. Throws as ask(), and
+  // ConnectionError when the connection was lost before the answer.
+  virtual std::string command(const msg::Command& order, std::optional<std::chrono::nanoseconds> timeout) = 0;
   virtual void on_progress(std::function<void(const ProgressReport&)> report) = 0;
   virtual BufferAllocator allocator() = 0;
 };

@@ -581,9 +581,13 @@ std::string SessionCore::ask(msg::QueryKind kind, const std::string& subject, st
   }
 }
 
-std::string SessionCore::command(msg::CommandKind kind, const std::string& subject, std::uint64_t count,
-                                 std::optional<std::chrono::nanoseconds> timeout) {
-  return answer_to([&](std::uint64_t request) { return msg::Command{request, kind, subject, count}; }, timeout).text;
+std::string SessionCore::command(const msg::Command& order, std::optional<std::chrono::nanoseconds> timeout) {
+  const auto numbered = [&](std::uint64_t request) {
+    msg::Command command = order;
+    command.request = request;
+    return command;
+  };
+  return answer_to(numbered, timeout).text;
 }
 
 void SessionCore::subscribe(std::uint32_t interval_ms, std::function<void(const msg::Progress&)> handler) {

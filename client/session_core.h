@@ -90,8 +90,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   std::string ask(msg::QueryKind kind, const std::string& subject, std::chrono::nanoseconds timeout);
   // Waits until it is done, without end when no timeout is given: a worker may take its time to retire. Throws
   // ConnectionError when the connection was lost before the answer: nobody knows whether it was done.
-  std::string command(msg::CommandKind kind, const std::string& subject, std::uint64_t count,
-                      std::optional<std::chrono::nanoseconds> timeout);
+  std::string command(const msg::Command& order, std::optional<std::chrono::nanoseconds> timeout);
   Connection::Counters traffic();  // of the connection there is; nothing while there is none
   // (loop) handler; interval 0 ends it.
   void subscribe(std::uint32_t interval_ms, std::function<void(const msg::Progress&)> handler);

@@ -284,13 +284,16 @@ void write(wire::Message::Builder message, const msg::Query& m) {
   to.setOffset(m.offset);
 }
 
-std::uint64_t words(const msg::Command& m) { return words_of_struct<wire::Command>() + words_of(m.subject); }
+std::uint64_t words(const msg::Command& m) {
+  return words_of_struct<wire::Command>() + words_of(m.subject) + words_of_structs<wire::WantRange>(m.ranges.size());
+}
 void write(wire::Message::Builder message, const msg::Command& m) {
   auto to = message.initCommand();
   to.setRequest(m.request);
   to.setKind(static_cast<std::uint8_t>(m.kind));
   write_text(to.initSubject(list_size(m.subject.size())), m.subject);
   to.setCount(m.count);
+  write_wants(to.initRanges(list_size(m.ranges.size())), m.ranges);
 }
 
 std::uint64_t words(const msg::QueryReply& m) {
@@ -382,7 +385,7 @@ bool read_client_message(wire::Message::Reader from, std::vector<msg::Message>& 
     case wire::Message::COMMAND: {
       const auto m = from.getCommand();
       batch.emplace_back(msg::Command{m.getRequest(), read_kind(m.getKind(), msg::CommandKind::kRebalance, "a command"),
-                                      read_text(m.getSubject()), m.getCount()});
+                                      read_text(m.getSubject()), m.getCount(), read_wants(m.getRanges())});
       return true;
     }
     case wire::Message::QUERY_REPLY: {

@@ -238,7 +238,7 @@ enum class CommandKind : std::uint8_t {
   kCancelTask = 0,    // subject: a key. Ends as cancelled for everybody who wants it or what needs it
   kCancelClient = 1,  // subject: a client. Everything it wants that is not finished ends as cancelled
   kRetire = 2,        // subject: a worker. Its results go to others, then it is sent away
-  kReplicate = 3,     // subject: a key, count: how many workers shall hold it
+  kReplicate = 3,     // subject: a key, or ranges; count: how many workers shall hold each
   kRebalance = 4,     // results move from workers that hold more than others
 };
 struct Command {
@@ -246,6 +246,7 @@ struct Command {
   CommandKind kind = CommandKind::kCancelTask;
   std::string subject;
   std::uint64_t count = 0;
+  std::vector<WantRange> ranges;  // kReplicate: results of this session's layers, instead of a subject
 };
 
 // ---- scheduler -> client ----

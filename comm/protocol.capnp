@@ -306,6 +306,7 @@ struct Command {
   kind @1 :UInt8;      # CommandKind of comm/messages.h
   subject @2 :Text;
   count @3 :UInt64;
+  ranges @4 :List(WantRange);
 }
 
 # ---- scheduler -> client

@@ -184,10 +184,16 @@ class Array {
   // up on them.
   Array persist(const ComputeOptions& options = {}) const;
   Array persist(const Client& client, const ComputeOptions& options = {}) const;
-  // These three only for persisted arrays; others: ValueError.
+  // These five only for persisted arrays; others: ValueError.
   void wait(std::optional<std::chrono::nanoseconds> timeout = std::nullopt) const;
   FutureStatus status() const;
   void cancel() const;
+  // The key of the task that makes the chunk at this position, for Client::task() and the command `tegula`. Throws
+  // IndexError for a position outside of num_blocks().
+  std::string key(const Shape& block) const;
+  // Waits for the chunks, then has each of them on so many workers, until they are lost or freed. Throws as wait(), and
+  // ValueError when there are fewer workers or none has room.
+  void replicate(unsigned workers) const;
 
   Explanation explain(const ComputeOptions& options = {}) const;
 

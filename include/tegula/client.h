@@ -55,6 +55,41 @@ struct ClusterStatus {
   std::vector<WorkerStatus> workers;
   std::uint64_t released = 0, waiting = 0, no_worker = 0, queued = 0, processing = 0, memory = 0, erred = 0;
 };
+// Where one task stands, as the scheduler knows it. The states are those of docs/task-states.md: "queued", "memory",
+// ...
+struct TaskStatus {
+  struct Input {
+    std::string key, state;
+    bool available = false;
+  };
+  struct Output {
+    std::uint64_t nbytes = 0, wants = 0, readers = 0;  // bytes once it is made; wants of clients; unfinished tasks
+    std::vector<std::string> who_has;                  // names of workers
+  };
+  std::string key, kernel, state, why;
+  std::string worker;         // that it is bound to; "": none
+  std::vector<Input> inputs;  // the first 1000
+  std::vector<Output> outputs;
+  std::string error;  // the first failure's message; "": none
+};
+struct TaskTransition {
+  double seconds_ago = 0;
+  std::string from, to;
+  std::string worker;         // "": none
+  std::uint64_t attempt = 0;  // 0: none
+};
+// What one worker has, as the scheduler knows it.
+struct WorkerContents {
+  struct Held {
+    std::string key;
+    std::uint16_t output = 0;
+    std::uint64_t nbytes = 0;
+  };
+  std::vector<std::string> processing;    // keys of tasks that are bound to it
+  std::vector<Held> has_what;             // the first 10,000
+  std::uint64_t results = 0, nbytes = 0;  // all of them
+  double occupancy = 0;                   // seconds of work that are bound to it, by the mean duration so far
+};
 // In tasks: what this client's work needs, what of that is done, what runs now; and the whole cluster's size.
 struct ProgressReport {
   std::uint64_t total = 0, done = 0, executing = 0;
@@ -94,6 +129,13 @@ class Client {
   // "normal-3f2a91c0(0,7)". All throw ValueError for what names nothing, with the nearest that does.
   // One sentence: why this task is not running, or where it stands.
   std::string why(const std::string& key);
+  TaskStatus task(const std::string& key);
+  std::vector<TaskTransition> story(const std::string& key);  // oldest first, as far back as the scheduler's log goes
+  WorkerContents worker(const std::string& worker);           // by name or address
+  // The cluster's state into a file (JSON, mode 0600) that `tegula replay` reads. Throws FileError.
+  void dump(const std::string& path);
+  // Ends an unfinished task for everybody who wants it or what needs it: their futures end as cancelled.
+  void cancel(const std::string& key);
   // These return when it has been done, however long that takes, and throw ValueError saying why it cannot be.
   void replicate(const std::string& key, unsigned workers);  // has this result on so many workers
   void rebalance();                                          // moves results from fuller workers to emptier ones

@@ -21,7 +21,12 @@ void Core::on_command(Session& session, const msg::Command& message) {
       case msg::CommandKind::kRetire:
         return retire(std::move(job), worker_named(message.subject));
       case msg::CommandKind::kReplicate:
-        return replicate(std::move(job), find_key(message.subject), message.count);
+        if (!message.ranges.empty()) {
+          job.subject = fmt::format("client '{}'", session.name);
+          return replicate(std::move(job), results_in(session, message.ranges), message.count);
+        }
+        job.subject = key_of(find_key(message.subject).task);
+        return replicate(std::move(job), {find_key(message.subject)}, message.count);
       case msg::CommandKind::kRebalance:
         return rebalance(std::move(job));
     }
@@ -29,6 +34,29 @@ void Core::on_command(Session& session, const msg::Command& message) {
   } catch (const Error& error) {
     refuse(from, message.request, error.code(), error.what());
   }
+}
+
+std::vector<ResultId> Core::results_in(const Session& session, const std::vector<msg::WantRange>& ranges) const {
+  std::vector<ResultId> results;
+  for (const msg::WantRange& range : ranges) {
+    const auto named = session.layers.find(range.layer);
+    if (named == session.layers.end()) throw ValueError(fmt::format("layer {} is not known", range.layer));
+    const LayerRecord& layer = layers_.at(named->second);
+    if (range.output >= layer.outputs || range.end > layer.tasks || range.begin > range.end) {
+      throw ValueError(
+          fmt::format("there is no output {} of tasks {} to {} of layer '{}', which has {} tasks with {} outputs",
+                      range.output, range.begin, range.end, layer.description->name, layer.tasks, layer.outputs));
+    }
+    // Only what has a record can be copied, so more than there are records cannot be meant.
+    if (range.end - range.begin > tasks_.size() - std::min(tasks_.size(), results.size())) {
+      throw ValueError(fmt::format("{} results are named; there are {} at most",
+                                   results.size() + (range.end - range.begin), tasks_.size()));
+    }
+    for (std::uint32_t index = range.begin; index < range.end; ++index) {
+      results.push_back({make_task_id(layer.id, index), range.output});
+    }
+  }
+  return results;
 }
 
 void Core::answer(ConnectionId to, std::uint64_t request, const std::string& done) {

@@ -289,7 +289,9 @@ struct Core {
 
   // ---- replicas.cc: copies made on purpose ----
   void retire(Job job, Worker& worker);
-  void replicate(Job job, ResultId result, std::uint64_t count);
+  void replicate(Job job, const std::vector<ResultId>& results, std::uint64_t count);
+  // The results that a client names by layers of its session.
+  std::vector<ResultId> results_in(const Session& session, const std::vector<msg::WantRange>& ranges) const;
   void rebalance(Job job);
   void add_job(Job job);
   void advance_jobs();  // in settle()

@@ -141,7 +141,7 @@ TEST(Codec, RefusesNumbersThatMeanNothing) {
   EXPECT_THAT(failure(msg::FetchReply{1, {{static_cast<msg::FetchStatus>(4), {}}}}),
               HasSubstr("unknown fetch status 4"));
   EXPECT_THAT(failure(msg::Query{1, static_cast<msg::QueryKind>(6), "x", 0}), HasSubstr("a query of unknown kind 6"));
-  EXPECT_THAT(failure(msg::Command{1, static_cast<msg::CommandKind>(5), "x", 0}),
+  EXPECT_THAT(failure(msg::Command{1, static_cast<msg::CommandKind>(5), "x", 0, {}}),
               HasSubstr("a command of unknown kind 5"));
   EXPECT_THAT(failure(msg::Fetch{1, {{{}, {{0, 3, 0}}}}}), HasSubstr("a box with start 0, count 3, step 0"));
   EXPECT_THAT(failure(msg::Fetch{1, {{{}, {{1, 3, -1}}}}}), HasSubstr("a box with start 1, count 3, step -1"));

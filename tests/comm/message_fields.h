@@ -81,7 +81,7 @@ TEGULA_TEST_FIELDS(msg::FetchReply, a, b)
 TEGULA_TEST_FIELDS(msg::FetchReply::Item, a, b)
 TEGULA_TEST_FIELDS(msg::AcquireReplicas, a)
 TEGULA_TEST_FIELDS(msg::Query, a, b, c, d)
-TEGULA_TEST_FIELDS(msg::Command, a, b, c, d)
+TEGULA_TEST_FIELDS(msg::Command, a, b, c, d, e)
 TEGULA_TEST_FIELDS(msg::QueryReply, a, b, c, d, e)
 #undef TEGULA_TEST_FIELDS
 

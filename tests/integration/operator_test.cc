@@ -22,8 +22,10 @@ using test::eventually;
 using test::program_path;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::MatchesRegex;
 using ::testing::Not;
+using ::testing::UnorderedElementsAre;
 
 struct Outcome {
   int status = -1;
@@ -325,6 +327,49 @@ TEST_F(Operator, AWorkerRetiresWithoutLosingAResult) {
   EXPECT_THAT(run({"replicate", key, "-n", "2"}).output, HasSubstr("made 1 copy"));
   EXPECT_EQ(ask({"task", key})["outputs"][0]["who_has"].size(), 2u);
   EXPECT_THAT(run({"replicate", key, "-n", "3"}).output, HasSubstr("on 3 of 2 workers"));
+}
+
+TEST_F(Operator, AProgramAsksAboutItsOwnArrays) {
+  start_scheduler();
+  const auto first = start_worker("w1");
+  const auto second = start_worker("w2");
+  Client client(file);
+  client.wait_for_workers(2);
+  const Array kept = ones({100, 100}, {10, 50}).persist(client);
+  kept.replicate(2);
+  const std::string key = kept.key({7, 1});
+  EXPECT_THAT(key, MatchesRegex(".*-[0-9a-f]{8}\\(7,1\\)"));
+  for (std::int64_t row = 0; row < 10; ++row) {
+    EXPECT_THAT(client.task(kept.key({row, 0})).outputs.at(0).who_has, UnorderedElementsAre("w1", "w2"));
+  }
+  const TaskStatus task = client.task(key);
+  EXPECT_EQ(task.key, key);
+  EXPECT_EQ(task.state, "memory");
+  EXPECT_EQ(task.outputs.at(0).nbytes, 10u * 50 * 8);
+  EXPECT_EQ(task.outputs.at(0).wants, 1u);
+  EXPECT_EQ(task.error, "");
+  EXPECT_THAT(client.why(key), HasSubstr("is finished and in memory on"));
+  const std::vector<TaskTransition> story = client.story(key);
+  ASSERT_GE(story.size(), 2u);
+  EXPECT_EQ(story.back().to, "memory");
+  EXPECT_NE(story.back().attempt, 0u);
+  EXPECT_GE(story.front().seconds_ago, story.back().seconds_ago);
+  const WorkerContents held = client.worker("w1");
+  EXPECT_EQ(held.results, 20u);
+  EXPECT_EQ(held.has_what.size(), 20u);
+  EXPECT_EQ(held.nbytes, 100u * 100 * 8);
+  EXPECT_THAT(held.processing, IsEmpty());
+  client.dump(folder.file("dump.json"));
+  EXPECT_THAT(tegula_command({"replay", folder.file("dump.json"), "--why", key}).output, HasSubstr("is memory on"));
+
+  EXPECT_THROW(kept.replicate(3), ValueError) << "there are two workers";
+  EXPECT_THROW(kept.key({10, 0}), IndexError);
+  EXPECT_THROW(kept.key({1}), IndexError);
+  EXPECT_THROW(ones({3}).key({0}), ValueError) << "not persisted";
+  EXPECT_THROW(client.task("nothing"), ValueError);
+  EXPECT_THROW(client.worker("w3"), ValueError);
+  EXPECT_THROW(client.dump(folder.file("no/folder/dump")), FileError);
+  EXPECT_THROW(client.cancel(key), ValueError) << "it is finished";
 }
 
 }  // namespace

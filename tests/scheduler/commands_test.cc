@@ -277,6 +277,29 @@ TEST_F(Commands, AResultIsReplicatedToAsManyWorkersAsAsked) {
   EXPECT_EQ(cluster.state.counters().tasks_recomputed, 0u);
 }
 
+TEST_F(Commands, AClientReplicatesResultsOfItsLayers) {
+  const WorkerId w1 = cluster.worker(/*slots=*/4);
+  const ConnectionId c = results_on(w1, 4, 100);
+  const WorkerId w2 = cluster.worker();
+  const auto replicate = [&](std::vector<msg::WantRange> ranges) {
+    cluster.handle(FromClient{c, msg::Command{1, msg::CommandKind::kReplicate, "", 2, std::move(ranges)}});
+    std::string text;
+    for (const auto& reply : cluster.take<msg::QueryReply>(c)) text += reply.failed ? reply.error.message : reply.text;
+    return text;
+  };
+  EXPECT_THAT(replicate({{9, 0, 0, 1}}), HasSubstr("layer 9 is not known"));
+  EXPECT_THAT(replicate({{0, 0, 0, 5}}), HasSubstr("tasks 0 to 5"));
+  EXPECT_THAT(replicate({{0, 1, 0, 1}}), HasSubstr("output 1"));
+  EXPECT_THAT(replicate({{0, 0, 0, 4}, {0, 0, 0, 1}}), HasSubstr("5 results are named; there are 4 at most"));
+  EXPECT_EQ(replicate({{0, 0, 1, 3}}), "") << "not yet";
+  EXPECT_THAT(acquired(w2), SizeIs(2));
+  std::string text;
+  for (const auto& reply : cluster.take<msg::QueryReply>(c)) text += reply.text;
+  EXPECT_THAT(text, HasSubstr("made 2 copies"));
+  EXPECT_THAT(holders(task_of(1, 1)), UnorderedElementsAre(w1, w2));
+  EXPECT_THAT(holders(task_of(1, 0)), UnorderedElementsAre(w1));
+}
+
 TEST_F(Commands, WhatIsNotThereCannotBeReplicated) {
   const ConnectionId c = cluster.client();
   cluster.submit(c, {layer_on({})}, {{0, 0, 0, 1}});
