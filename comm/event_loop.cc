@@ -223,9 +223,10 @@ void EventLoop::Impl::remove_resident(LoopResident* key) {
   residents_.erase(key);
 }
 
-void EventLoop::Impl::on_termination_signal(std::function<void(int)> handler) {
+void EventLoop::Impl::on_signals(const std::vector<int>& signals, std::function<void(int)> handler) {
   signal_handler_ = std::move(handler);
-  signals_ = std::make_unique<asio::signal_set>(*io_, SIGINT, SIGTERM);
+  signals_ = std::make_unique<asio::signal_set>(*io_);
+  for (const int signal : signals) signals_->add(signal);
   wait_for_signal();
 }
 
@@ -306,8 +307,12 @@ std::unique_ptr<EventLoop::Timer> EventLoop::after(std::chrono::nanoseconds dela
   return impl_->after(delay, std::move(work));
 }
 
+void EventLoop::on_signals(const std::vector<int>& signals, std::function<void(int)> handler) {
+  impl_->on_signals(signals, std::move(handler));
+}
+
 void EventLoop::on_termination_signal(std::function<void(int)> handler) {
-  impl_->on_termination_signal(std::move(handler));
+  on_signals({SIGINT, SIGTERM}, std::move(handler));
 }
 
 }  // namespace tegula

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace tegula {
 
@@ -39,7 +40,9 @@ class EventLoop {
   };
   [[nodiscard]] std::unique_ptr<Timer> after(std::chrono::nanoseconds delay, std::function<void()> work);
 
-  // Runs `handler(signal)` on the loop when the process gets one of SIGINT, SIGTERM. For daemons only.
+  // Runs `handler(signal)` on the loop when the process gets one of `signals`; several of one may come as one. For
+  // daemons only. The second form: SIGINT, SIGTERM.
+  void on_signals(const std::vector<int>& signals, std::function<void(int)> handler);
   void on_termination_signal(std::function<void(int)> handler);
 
   struct Impl;

@@ -68,7 +68,7 @@ struct EventLoop::Impl : std::enable_shared_from_this<EventLoop::Impl> {
   void add_resident(LoopResident* key, std::weak_ptr<LoopResident> resident);
   void remove_resident(LoopResident* key);
 
-  void on_termination_signal(std::function<void(int)> handler);
+  void on_signals(const std::vector<int>& signals, std::function<void(int)> handler);
 
  private:
   void turn();

@@ -52,6 +52,26 @@ const std::vector<ConfigKey>& config_keys() {
        "Tasks a worker takes beyond the ones it runs, so that the next one is there in time; 0: as many as it has "
        "threads, and at least two."},
       {"worker.heartbeat-interval", kDuration, "500ms", "How often a worker reports to the scheduler."},
+      {"worker.nanny", kBool, "true",
+       "tegula-worker runs its workers in processes of their own and looks after them; false: it is the worker."},
+      {"worker.start-attempts", kInt, "5",
+       "A nanny gives up after so many worker processes in a row that ended before they joined a scheduler; 0: never."},
+      {"worker.hang-timeout", kDuration, "30s",
+       "A nanny kills a worker whose event loop has not run for this long, and starts another; 0s: never."},
+      {"worker.terminate-fraction", kFloat, "0.95",
+       "A nanny kills a worker of which more than this part of the memory limit is resident when most of it is memory "
+       "that kernels took by themselves; 0: never."},
+      {"worker.cpus", kString, "",
+       "The processors that workers run on, divided among the workers of a tegula-worker: 0-3,8; auto: all it may use; "
+       "empty: not bound."},
+      {"worker.environment", kString,
+       "OMP_NUM_THREADS=1,OPENBLAS_NUM_THREADS=1,MKL_NUM_THREADS=1,MALLOC_TRIM_THRESHOLD_=65536",
+       "Variables for worker processes, where they are not set already; --env NAME=VALUE sets others, and overrides."},
+      {"worker.drain-timeout", kDuration, "60s",
+       "How long a worker that is asked to end may finish what it runs and hand its results over."},
+      {"worker.lifetime", kDuration, "0s", "A worker ends in order after this long; 0s: never."},
+      {"worker.lifetime-stagger", kDuration, "0s", "By how much lifetimes differ, at random, up or down."},
+      {"worker.lifetime-restart", kBool, "false", "A nanny starts another worker when the lifetime of one is over."},
       {"worker.fetch-connections", kInt, "4", "Connections a worker opens to each other worker to fetch inputs."},
       {"worker.fetch-bytes-in-flight", kBytes, "64MiB", "Bytes of inputs a worker asks for at once."},
 

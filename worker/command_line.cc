@@ -39,6 +39,21 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   option("--resources", "worker.resources", "what tasks may occupy here: GPU=1,LICENSE=0.5");
   option("--local-directory", "worker.local-directory", "where the worker keeps its files");
   option("--death-timeout", "worker.death-timeout", "end after this long without a scheduler: 60s; 0s: never");
+  option("--drain-timeout", "worker.drain-timeout", "time to finish and hand results over when asked to end: 60s");
+  option("--lifetime", "worker.lifetime", "end in order after this long: 1h");
+  option("--lifetime-stagger", "worker.lifetime-stagger", "by how much lifetimes differ at random, up or down: 5min");
+  app.add_flag_callback(
+      "--lifetime-restart", [&line] { line.settings.emplace_back("worker.lifetime-restart", "true"); },
+      "start anew after the lifetime");
+  app.add_flag_callback(
+      "--no-nanny", [&line] { line.settings.emplace_back("worker.nanny", "false"); },
+      "be the worker instead of looking after it in a process of its own");
+  option("--cpus", "worker.cpus", "processors to run on, divided among the workers: 0-3,8, or auto for all");
+  app.add_option("--env", line.environment,
+                 "NAME=VALUE for the environment of the workers, {} for their number; repeat")
+      ->type_name("")
+      ->take_all();
+  app.add_option("--supervised", line.supervised)->group("");  // what a nanny adds for its worker
   option("--log-level", "logging.level", "trace, debug, info, warning, error or off");
   app.add_flag_callback(
       "--insecure", [&line] { line.settings.emplace_back("comm.insecure", "true"); },
@@ -50,6 +65,11 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
       ->take_last();
   try {
     app.parse(argc, argv);
+    for (const std::string& entry : line.environment) {
+      if (entry.find('=') == std::string::npos || entry.front() == '=') {
+        throw CLI::ValidationError("--env", "'" + entry + "' is not NAME=VALUE");
+      }
+    }
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) {
       line.exit = app.exit(error);

@@ -1,14 +1,21 @@
 #include "worker/daemon.h"
 
 #include <fmt/core.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
+#include <memory>
 #include <optional>
+#include <random>
+#include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "comm/event_loop.h"
 #include "comm/options.h"
@@ -18,8 +25,11 @@
 #include "worker/addresses.h"
 #include "worker/command_line.h"
 #include "worker/limits.h"
+#include "worker/nanny/cpus.h"
+#include "worker/nanny/exit_status.h"
+#include "worker/nanny/nanny.h"
+#include "worker/nanny/vitals.h"
 #include "worker/server.h"
-#include "worker/supervisor.h"
 
 namespace tegula {
 
@@ -27,9 +37,9 @@ namespace {
 
 using worker::CommandLine;
 
-constexpr int kExitFailed = 1;
-constexpr int kExitUsage = 2;
 constexpr auto kFilePoll = std::chrono::milliseconds(100);
+constexpr auto kKernelPatience = std::chrono::seconds(2);  // at the end, for kernels that were asked to stop
+constexpr std::chrono::nanoseconds kShortestLifetime = std::chrono::seconds(1);
 
 struct Target {
   std::string address;
@@ -65,21 +75,147 @@ Target find_scheduler(const CommandLine& line, const Config& config) {
   return target;
 }
 
+// "A=1,B=2" where this process has no such variable, then those of the command line, which have {} for the number.
+std::vector<std::string> environment_of(const CommandLine& line, const Config& config, unsigned number) {
+  std::vector<std::string> entries;
+  const std::string& defaults = config.string("worker.environment");
+  for (std::size_t begin = 0; begin < defaults.size();) {
+    const std::size_t end = std::min(defaults.find(',', begin), defaults.size());
+    const std::string entry = defaults.substr(begin, end - begin);
+    const std::size_t sign = entry.find('=');
+    if (sign == std::string::npos || sign == 0) {
+      throw ConfigError("worker.environment: '" + entry + "' is not NAME=VALUE");
+    }
+    if (std::getenv(entry.substr(0, sign).c_str()) == nullptr) entries.push_back(entry);
+    begin = end + 1;
+  }
+  for (std::string entry : line.environment) {
+    for (std::size_t at = entry.find("{}"); at != std::string::npos; at = entry.find("{}", at)) {
+      entry.replace(at, 2, std::to_string(number));
+    }
+    entries.push_back(std::move(entry));
+  }
+  return entries;
+}
+
+// ---- the worker itself ----------------------------------------------------------------------------------------------
+
+// One life of a worker in this process, until its end is decided.
+class WorkerRun {
+ public:
+  WorkerRun(const CommandLine& line, const Config& config, worker::Vitals* vitals) : vitals_(vitals) {
+    worker::WorkerOptions options = worker::worker_options(config, 1);
+    const Target target = find_scheduler(line, config);
+    options.scheduler_address = target.address;
+    options.comm.token = target.token;
+    options.vitals = vitals;
+    server_.emplace(loop_, std::move(options));
+    server_->on_exit = [this](const worker::WorkerExit& ended) {
+      outcome_ = ended;
+      loop_.stop();
+    };
+    loop_.on_termination_signal([this](int signal) { asked(signal); });
+    if (const auto lifetime = draw_lifetime(config); lifetime.count() > 0) {
+      log::info("worker", "the lifetime of this worker is {:.3g} s", std::chrono::duration<double>(lifetime).count());
+      lifetime_timer_ = loop_.after(lifetime, [this] {
+        lifetime_over_ = true;
+        obey(Order::kDrain);
+      });
+    }
+  }
+
+  int run() {
+    loop_.post([this] { server_->start(); });
+    loop_.run();
+    if (vitals_ != nullptr) vitals_->ending.store(1);
+    const bool failed = outcome_ && !outcome_->ok();
+    if (failed) fmt::print(stderr, "tegula-worker: {}\n", outcome_->reason);
+    const int status = failed ? worker::kExitFailed : lifetime_over_ ? worker::kExitLifetime : worker::kExitOrderly;
+    // The server waits for kernels that run, which may take for ever.
+    std::thread([status] {
+      std::this_thread::sleep_for(kKernelPatience);
+      std::_Exit(status);
+    }).detach();
+    server_.reset();
+    return status;
+  }
+
+ private:
+  using Order = worker::Order;
+
+  static std::chrono::nanoseconds draw_lifetime(const Config& config) {
+    const std::chrono::nanoseconds lifetime = config.duration("worker.lifetime");
+    const std::chrono::nanoseconds stagger = config.duration("worker.lifetime-stagger");
+    if (lifetime.count() == 0) return lifetime;
+    std::random_device random;
+    std::uniform_int_distribution<std::int64_t> offset(-stagger.count(), stagger.count());
+    return std::max(lifetime + std::chrono::nanoseconds(offset(random)), kShortestLifetime);
+  }
+
+  // A signal comes from the nanny, which left an order, or from anybody else. As batch systems signal all processes of
+  // a job, one that comes beside the nanny's order asks for nothing more than the order does.
+  void asked(int signal) {
+    const Order order = vitals_ != nullptr ? vitals_->order.load() : Order::kNone;
+    if (order != Order::kNone) return obey(order);
+    obey(obeyed_ != Order::kNone ? Order::kLeave : signal == SIGINT ? Order::kHurry : Order::kDrain);
+  }
+
+  void obey(Order order) {
+    if (order <= obeyed_) return;
+    obeyed_ = order;
+    if (order == Order::kLeave) return loop_.stop();
+    server_->stop();
+  }
+
+  EventLoop loop_;
+  worker::Vitals* const vitals_;
+  std::optional<worker::WorkerServer> server_;
+  std::optional<worker::WorkerExit> outcome_;
+  std::unique_ptr<EventLoop::Timer> lifetime_timer_;
+  Order obeyed_ = Order::kNone;
+  bool lifetime_over_ = false;
+};
+
+int run_alone(const CommandLine& line, const Config& config) {
+  if (line.processes != 1) throw ConfigError("--no-nanny runs one worker, which does not go with --nworkers");
+  for (const std::string& entry : environment_of(line, config, 0)) {
+    const std::size_t sign = entry.find('=');
+    setenv(entry.substr(0, sign).c_str(), entry.substr(sign + 1).c_str(), 1);
+  }
+  if (!worker::bind_to(worker::divide_cpus(config.string("worker.cpus"), 1).front())) {
+    throw ConfigError("worker.cpus: cannot be bound to " + config.string("worker.cpus"));
+  }
+  const int status = WorkerRun(line, config, nullptr).run();
+  return status == worker::kExitLifetime ? worker::kExitOrderly : status;
+}
+
+int run_supervised(const CommandLine& line, const Config& config) {
+  const worker::SharedVitals vitals(line.supervised);
+  return WorkerRun(line, config, &*vitals).run();
+}
+
+// ---- the nanny ------------------------------------------------------------------------------------------------------
+
 // The arguments of worker process i: those of this one, and what differs after them, where it counts.
-std::vector<std::string> arguments_of(int argc, char** argv, const Config& config, unsigned processes, unsigned i) {
+std::vector<std::string> arguments_of(int argc, char** argv, const Config& config, unsigned processes, unsigned i,
+                                      std::size_t cpus) {
   std::vector<std::string> arguments(argv, argv + argc);
   const auto add = [&arguments](const char* flag, std::string value) {
     arguments.emplace_back(flag);
     arguments.push_back(std::move(value));
   };
   const std::string& name = config.string("worker.name");
-  const std::string own_name = (name.empty() ? worker::default_worker_name() : name) + "-" + std::to_string(i);
   add("--nworkers", "1");
+  if (processes == 1) {
+    add("--name", name);
+    return arguments;
+  }
+  const std::string own_name = name + "-" + std::to_string(i);
   add("--name", own_name);
   const std::uint64_t limit = worker::parse_memory_limit(config.string("worker.memory-limit"), processes);
   add("--memory-limit", limit == 0 ? "none" : std::to_string(limit));
   if (config.integer("worker.threads") == 0) {
-    add("--nthreads", std::to_string(std::max(1u, worker::usable_cores() / processes)));
+    add("--nthreads", std::to_string(cpus != 0 ? cpus : std::max(1u, worker::usable_cores() / processes)));
   }
   if (const std::string& directory = config.string("worker.local-directory"); !directory.empty()) {
     add("--local-directory", (std::filesystem::path(directory) / own_name).string());
@@ -87,31 +223,30 @@ std::vector<std::string> arguments_of(int argc, char** argv, const Config& confi
   return arguments;
 }
 
-int run_one(const CommandLine& line, const Config& config) {
-  worker::WorkerOptions options = worker::worker_options(config, 1);
-  const Target target = find_scheduler(line, config);
-  options.scheduler_address = target.address;
-  options.comm.token = target.token;
+int run_nanny(const CommandLine& line, Config config, int argc, char** argv) {
+  // What is wrong with these is said once, and before anything is started.
+  worker::worker_options(config, line.processes);
+  const auto cpus = worker::divide_cpus(config.string("worker.cpus"), line.processes);
+  find_scheduler(line, config);
 
-  EventLoop loop;
-  worker::WorkerServer server(loop, std::move(options));
-  std::optional<worker::WorkerExit> outcome;
-  server.on_exit = [&](const worker::WorkerExit& ended) {
-    outcome = ended;
-    loop.stop();
-  };
-  bool asked = false;
-  loop.on_termination_signal([&](int) {
-    if (std::exchange(asked, true)) return loop.stop();  // asked twice: at once
-    server.stop();
-  });
-  loop.post([&server] { server.start(); });
-  loop.run();
-  if (outcome && !outcome->ok()) {
-    fmt::print(stderr, "tegula-worker: {}\n", outcome->reason);
-    return kExitFailed;
+  if (config.string("worker.name").empty()) config.set("worker.name", worker::default_worker_name());
+  worker::NannyOptions options;
+  for (unsigned i = 0; i < line.processes; ++i) {
+    worker::ProcessSpec spec;
+    spec.name = config.string("worker.name") + (line.processes == 1 ? "" : "-" + std::to_string(i));
+    spec.arguments = arguments_of(argc, argv, config, line.processes, i, cpus[i].size());
+    spec.environment = environment_of(line, config, i);
+    spec.cpus = cpus[i];
+    options.workers.push_back(std::move(spec));
   }
-  return 0;
+  options.restart.start_attempts =
+      static_cast<unsigned>(std::max<std::int64_t>(0, config.integer("worker.start-attempts")));
+  options.restart.after_lifetime = config.boolean("worker.lifetime-restart");
+  options.hang_timeout = config.duration("worker.hang-timeout");
+  options.drain_timeout = config.duration("worker.drain-timeout");
+  options.memory_limit = worker::parse_memory_limit(config.string("worker.memory-limit"), line.processes);
+  options.terminate_fraction = config.number("worker.terminate-fraction");
+  return worker::run_nanny(std::move(options));
 }
 
 int run(const CommandLine& line, int argc, char** argv) {
@@ -119,16 +254,9 @@ int run(const CommandLine& line, int argc, char** argv) {
   for (const auto& [key, value] : line.settings) config.set(key, value);
   log::configure(config.string("logging.level"), config.string("logging.file"));
   worker::raise_descriptor_limit();
-  if (line.processes == 1) return run_one(line, config);
-
-  std::vector<std::vector<std::string>> arguments;
-  const std::string shared_name =
-      config.string("worker.name").empty() ? worker::default_worker_name() : config.string("worker.name");
-  config.set("worker.name", shared_name);
-  for (unsigned i = 0; i < line.processes; ++i) {
-    arguments.push_back(arguments_of(argc, argv, config, line.processes, i));
-  }
-  return worker::supervise(arguments);
+  if (line.supervised >= 0) return run_supervised(line, config);
+  if (!config.boolean("worker.nanny")) return run_alone(line, config);
+  return run_nanny(line, std::move(config), argc, argv);
 }
 
 }  // namespace
@@ -140,13 +268,16 @@ int worker_main(int argc, char** argv) {
     return run(line, argc, argv);
   } catch (const ConfigError& error) {
     fmt::print(stderr, "tegula-worker: {}\n", error.what());
-    return kExitUsage;
+    return worker::kExitUsage;
   } catch (const ValueError& error) {  // a malformed address
     fmt::print(stderr, "tegula-worker: {}\n", error.what());
-    return kExitUsage;
+    return worker::kExitUsage;
+  } catch (const Error& error) {
+    fmt::print(stderr, "tegula-worker: {}\n", error.what());
+    return worker::kExitFailed;
   } catch (const std::exception& error) {
     fmt::print(stderr, "tegula-worker: {}\n", error.what());
-    return kExitFailed;
+    return worker::kExitUnexpected;
   }
 }
 

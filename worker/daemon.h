@@ -3,8 +3,7 @@
 
 namespace tegula {
 
-// Exit status 0: ended in order (a signal, or sent away by the scheduler); 1: could not join, or lost the scheduler for
-// good; 2: wrong flag or configuration.
+// Returns one of worker/nanny/exit_status.h, of which a nanny and a worker without one return only the first four.
 int worker_main(int argc, char** argv);
 
 }  // namespace tegula

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "worker/nanny/vitals.h"
+
 namespace tegula::worker {
 
 namespace {
@@ -23,7 +25,7 @@ unsigned spins_before_parking() { return std::thread::hardware_concurrency() > 1
 }  // namespace
 
 Executor::Executor(unsigned threads, const std::string& name, std::shared_ptr<BufferPool> pool,
-                   std::function<void()> notify)
+                   std::function<void()> notify, Vitals* vitals)
     : pool_(std::move(pool)), notify_(std::move(notify)), spins_(spins_before_parking()) {
   threads = std::max(threads, 1u);
   sigset_t all, before;
@@ -32,6 +34,8 @@ Executor::Executor(unsigned threads, const std::string& name, std::shared_ptr<Bu
   try {
     for (unsigned i = 0; i < threads; ++i) {
       slots_.push_back(std::make_unique<Slot>());
+      const bool told = vitals != nullptr && i < Vitals::kMostThreads;
+      slots_.back()->executing = told ? &vitals->slots[i].attempt : &slots_.back()->own;
       threads_.emplace_back([this, slot = slots_.back().get()] { work(*slot); });
       pthread_setname_np(threads_.back().native_handle(), (name + "-" + std::to_string(i)).substr(0, 15).c_str());
     }
@@ -109,7 +113,10 @@ void Executor::abandon_all() {
   ended.swap(done_);
   ++life_;
   queued_.store(0, std::memory_order_release);
-  for (const auto& slot : slots_) slot->cancelled.store(true, std::memory_order_relaxed);
+  for (const auto& slot : slots_) {
+    slot->cancelled.store(true, std::memory_order_relaxed);
+    slot->executing->store(0, std::memory_order_relaxed);  // the number may mean another attempt soon
+  }
 }
 
 void Executor::collect(std::vector<Event>& events) {
@@ -139,13 +146,16 @@ bool Executor::take(Slot& slot, Job& job) {
   slot.attempt = job.attempt;
   slot.running = true;
   slot.cancelled.store(false, std::memory_order_relaxed);
+  slot.executing->store(static_cast<std::uint64_t>(job.attempt), std::memory_order_relaxed);
   return true;
 }
 
 void Executor::work(Slot& slot) {
   Job job;
   while (take(slot, job)) {
-    finish(job, job.layer->run({job.task, job.inputs.get(), job.granted, &slot.cancelled}, *pool_));
+    RunOutcome outcome = job.layer->run({job.task, job.inputs.get(), job.granted, &slot.cancelled}, *pool_);
+    slot.executing->store(0, std::memory_order_relaxed);
+    finish(job, std::move(outcome));
   }
 }
 

@@ -19,6 +19,8 @@
 
 namespace tegula::worker {
 
+struct Vitals;
+
 struct Job {
   AttemptId attempt{};
   TaskId task{};
@@ -31,8 +33,10 @@ struct Job {
 class Executor {
  public:
   // `notify` is called on a compute thread when there is something to collect after there was nothing: once until
-  // collect() is called. The threads have all signals blocked and are named `name`-0, `name`-1, ...
-  Executor(unsigned threads, const std::string& name, std::shared_ptr<BufferPool> pool, std::function<void()> notify);
+  // collect() is called. The threads have all signals blocked and are named `name`-0, `name`-1, ... What they execute
+  // is written into `vitals` when there are any.
+  Executor(unsigned threads, const std::string& name, std::shared_ptr<BufferPool> pool, std::function<void()> notify,
+           Vitals* vitals = nullptr);
   // Drops what has not begun, asks running kernels to stop and waits for them.
   ~Executor();
   Executor(const Executor&) = delete;
@@ -58,6 +62,8 @@ class Executor {
     AttemptId attempt{};   // that it runs; guarded by mutex_
     bool running = false;  // guarded by mutex_
     std::atomic<bool> cancelled{false};
+    std::atomic<std::uint64_t> own{0};                // where there is no nanny to look
+    std::atomic<std::uint64_t>* executing = nullptr;  // for the nanny; written under mutex_ but when a kernel ends
   };
 
   void work(Slot& slot);

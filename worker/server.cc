@@ -20,6 +20,7 @@
 #include "worker/kernel_registry.h"
 #include "worker/layer_run.h"
 #include "worker/limits.h"
+#include "worker/nanny/vitals.h"
 #include "worker/peer_fetcher.h"
 
 namespace tegula::worker {
@@ -30,6 +31,7 @@ constexpr std::string_view kLog = "worker";
 constexpr Time kFirstRetry = std::chrono::milliseconds(50);
 constexpr Time kLastRetry = std::chrono::seconds(1);
 constexpr Time kDefaultHeartbeat = std::chrono::milliseconds(500);
+constexpr Time kBeatInterval = std::chrono::milliseconds(100);  // of what the nanny looks at
 
 // Free blocks that are kept for reuse: enough for the next tasks, not so much that others miss it.
 std::size_t kept_bytes(std::uint64_t memory_limit) {
@@ -61,11 +63,12 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
   // What needs a pointer to this; not in the constructor, where there is none to share yet.
   void begin() {
     const std::weak_ptr<Impl> weak = weak_from_this();
-    executor = std::make_unique<Executor>(options.threads, "compute", pool, [weak, &home = loop] {
+    const auto notify = [weak, &home = loop] {
       home.post([weak] {
         if (const auto self = weak.lock()) self->collect();
       });
-    });
+    };
+    executor = std::make_unique<Executor>(options.threads, "compute", pool, notify, options.vitals);
     fetcher = std::make_unique<PeerFetcher>(loop, [weak](Event event) {
       if (const auto self = weak.lock()) self->process(std::move(event));
     });
@@ -91,7 +94,14 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
   void start() {
     deadline = options.death_timeout == Time{0} ? Time::max() : now() + options.death_timeout;
     retry_delay = kFirstRetry;
+    if (options.vitals != nullptr) beat();
     try_to_join();
+  }
+
+  // Tells the nanny that this loop runs.
+  void beat() {
+    options.vitals->beat.store(steady_ns());
+    beat_timer = loop.after(kBeatInterval, [this] { beat(); });
   }
 
   void try_to_join() {
@@ -259,6 +269,11 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
     const auto said = std::chrono::milliseconds(message.heartbeat_interval_ms);
     heartbeat_interval = options.heartbeat_interval > Time{0} ? options.heartbeat_interval : Time(said);
     if (heartbeat_interval <= Time{0}) heartbeat_interval = kDefaultHeartbeat;
+    if (options.vitals != nullptr) {
+      Vitals& vitals = *options.vitals;
+      if (vitals.incarnation.load() == 0) vitals.initial_bytes.store(resident_bytes());
+      vitals.incarnation.store(static_cast<std::uint64_t>(connection->peer().incarnation));
+    }
     schedule_heartbeat();
     log::info(kLog, "{}: joined {} as worker {}, at {}, {} threads, memory limit {}", options.name,
               to_string(scheduler), static_cast<std::uint32_t>(message.worker), address, options.threads,
@@ -301,6 +316,8 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
       for (Action& action : actions) {
         std::visit([&](auto& a) { carry_out(a, events); }, action);
       }
+      // Before the kernels take what was reserved for them.
+      if (options.vitals != nullptr) options.vitals->own_bytes.store(core->managed_bytes() + core->reserved_bytes());
       executor->submit(jobs);
     }
     if (core) set_wakeup();
@@ -371,7 +388,7 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
   std::string address;
   bool registered = false;
   Time heartbeat_interval{0};
-  std::unique_ptr<EventLoop::Timer> heartbeat_timer, wake_timer, retry_timer;
+  std::unique_ptr<EventLoop::Timer> beat_timer, heartbeat_timer, wake_timer, retry_timer;
   std::optional<Time> wake_at;
 
   Time deadline{0};

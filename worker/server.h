@@ -22,6 +22,7 @@ class Config;
 namespace tegula::worker {
 
 class KernelRegistry;
+struct Vitals;
 
 struct WorkerOptions {
   std::string scheduler_address;   // "tcp://host:port", "inproc://name"
@@ -52,6 +53,8 @@ struct WorkerOptions {
 
   unsigned fetches_per_peer = 4;                    // requests to one other worker at a time
   std::uint64_t fetch_bytes_in_flight = 64u << 20;  // of inputs, from all others
+
+  Vitals* vitals = nullptr;  // what this process tells its nanny; null: it has none. Outlives the server
 };
 
 // What the configuration says of workers on this machine, of which there are `workers`. The scheduler's address and the

@@ -36,7 +36,8 @@ class ProcessCluster {
     try {
       start_scheduler(client::find_program("tegula-scheduler", options_.program_directory));
       for (unsigned i = 0; i < workers_; ++i) start_worker();
-      wait_for_workers(workers_);
+      wait_for_workers(fmt::format("the cluster did not get its {} workers", workers_),
+                       [this](const std::vector<WorkerStatus>& workers) { return workers.size() >= workers_; });
     } catch (...) {
       close();
       throw;
@@ -45,10 +46,11 @@ class ProcessCluster {
   ~ProcessCluster() { close(); }
 
   void add_worker() {
-    std::size_t alive = 0;
-    for (const auto& child : worker_children_) alive += child->ended() ? 0 : 1;
-    start_worker();
-    wait_for_workers(alive + 1);
+    // By its name: how many others there are may change meanwhile.
+    const std::string name = start_worker();
+    wait_for_workers("the cluster did not get its new worker", [&name](const std::vector<WorkerStatus>& workers) {
+      return std::any_of(workers.begin(), workers.end(), [&](const auto& worker) { return worker.name == name; });
+    });
   }
 
   void close() {
@@ -89,15 +91,19 @@ class ProcessCluster {
                                    client::session_options(file_.address, client_options, Config::load()), nullptr);
   }
 
-  void start_worker() {
+  // Returns its name.
+  std::string start_worker() {
     const unsigned number = started_++;
+    const std::string name = fmt::format("local-{}", number);
     const unsigned threads =
         options_.threads_per_worker != 0 ? options_.threads_per_worker : std::max(1u, cores_ / workers_);
     const std::uint64_t memory = worker::parse_memory_limit(options_.memory_limit, workers_);
     const std::string log = directory_.file(fmt::format("worker-{}.log", number));
     const std::string folder = fmt::format(
         "{}/worker-{}", options_.local_directory.empty() ? directory_.file("") : options_.local_directory, number);
+    // Without a nanny: the processes are the workers, and one that dies stays dead.
     std::vector<std::string> arguments = {worker_program_,
+                                          "--no-nanny",
                                           "--scheduler-file",
                                           directory_.file("scheduler.json"),
                                           "--nthreads",
@@ -105,19 +111,21 @@ class ProcessCluster {
                                           "--memory-limit",
                                           memory == 0 ? std::string("none") : std::to_string(memory),
                                           "--name",
-                                          fmt::format("local-{}", number),
+                                          name,
                                           "--local-directory",
                                           folder};
     if (!options_.resources.empty()) arguments.insert(arguments.end(), {"--resources", options_.resources});
     arguments.insert(arguments.end(), options_.worker_arguments.begin(), options_.worker_arguments.end());
     const pid_t pid = spawner_.spawn(arguments, log);
     worker_children_.push_back(std::make_unique<client::Child>(fmt::format("tegula-worker {}", number), pid, log));
+    return name;
   }
 
-  void wait_for_workers(std::size_t count) {
-    wait(fmt::format("the cluster did not get its {} workers", count), [&] {
+  template <typename Condition>
+  void wait_for_workers(const std::string& what, Condition condition) {
+    wait(what, [&] {
       try {
-        return client_->status(options_.start_timeout).workers.size() >= count;
+        return condition(client_->status(options_.start_timeout).workers);
       } catch (const Error&) {
         if (scheduler_children_.front()->ended()) return false;  // its story says more
         throw;

@@ -1,4 +1,5 @@
-// A scheduler and workers on this machine, for as long as the object lives.
+// A scheduler and workers on this machine, for as long as the object lives. Its workers have no nanny: one that dies is
+// not started again (add_worker() does that), and worker_pids() are the processes that compute.
 #pragma once
 
 #include <chrono>
