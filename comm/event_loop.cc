@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <asio/executor_work_guard.hpp>
 #include <asio/post.hpp>
 #include <cassert>
@@ -17,6 +18,10 @@ namespace {
 
 // So that end-of-turn work (flushing) is not starved by sockets that are always ready.
 constexpr int kMaxHandlersPerTurn = 256;
+// For which a thread lends itself before it goes back to what it is there for.
+constexpr int kMaxLentRounds = 64;
+// How long the loop's thread leaves to them what they have posted while it had the turn.
+constexpr std::chrono::microseconds kLeftToLenders{50};
 
 class LoopTimer final : public EventLoop::Timer {
  public:
@@ -41,13 +46,11 @@ void EventLoop::Impl::run() {
   struct Running {
     Impl& loop;
     explicit Running(Impl& impl) : loop(impl) {
-      loop.thread_id_ = std::this_thread::get_id();
-      loop.running_ = true;
-      std::lock_guard lock(loop.mutex_);
-      loop.exited_ = false;
+      loop.about_to_run();
+      loop.enter();
     }
     ~Running() {
-      loop.thread_id_ = std::thread::id();
+      loop.enter();  // unless it has the turn; from here on nobody lends itself
       loop.not_running();
     }
   } running(*this);
@@ -61,33 +64,86 @@ void EventLoop::Impl::about_to_run() {
 }
 
 void EventLoop::Impl::not_running() {
-  running_ = false;
   std::lock_guard lock(mutex_);
+  running_ = false;
+  holder_ = std::thread::id();
   exited_ = true;
   changed_.notify_all();
 }
 
-// One turn: what is ready now (bounded), then what was posted, then the end-of-turn work. Blocks only when there is
-// nothing of the last two.
+// One turn: what is ready now (bounded), then what was posted, then the end-of-turn work. Waits, without the turn, only
+// when there is nothing of the last two.
 void EventLoop::Impl::turn() {
-  if (!end_of_turn_.empty() || has_posted()) {
-    io_->poll_one();
-  } else if (timers_.empty()) {
-    io_->run_one();
-  } else {
-    io_->run_one_until(timers_.begin()->first);
+  if (end_of_turn_.empty() && leave_to_wait()) {
+    if (wait_until_ == Clock::time_point::max()) {
+      io_->run_one();
+    } else {
+      io_->run_one_until(wait_until_);
+    }
+    enter();
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
   }
-  for (int handlers = 1; handlers < kMaxHandlersPerTurn && !stop_; ++handlers) {
+  for (int handlers = 0; handlers < kMaxHandlersPerTurn && !stop_; ++handlers) {
     if (io_->poll_one() == 0) break;
   }
   run_due_timers();
-  run_posted();
+  run_posted(false);
   run_end_of_turn();
 }
 
-bool EventLoop::Impl::has_posted() {
+void EventLoop::Impl::enter() {
+  if (in_loop()) return;
+  std::unique_lock lock(mutex_);
+  own_thread_ = std::this_thread::get_id();
+  if (holder_.load() != std::thread::id()) {
+    own_thread_waits_ = true;
+    turn_free_.wait(lock, [this] { return in_loop(); });
+    own_thread_waits_ = false;
+  }
+  holder_ = own_thread_;
+  wake_sent_ = false;
+  left_to_lenders_ = false;
+}
+
+// What lenders have posted meanwhile keeps this thread no longer than needed: they are as many as there are cores, and
+// those with nothing to do will help().
+bool EventLoop::Impl::leave_to_wait() {
   std::lock_guard lock(mutex_);
-  return !posted_.empty();
+  if (!posted_.empty() && !posted_.front().by_lender) return false;
+  wait_until_ = timers_.empty() ? Clock::time_point::max() : timers_.begin()->first;
+  if (!posted_.empty()) wait_until_ = std::min(wait_until_, Clock::now() + kLeftToLenders);
+  left_to_lenders_ = !posted_.empty();
+  holder_ = std::thread::id();
+  return true;
+}
+
+// The loop may be let go of by what runs here, hence the copy of its owner.
+void EventLoop::Impl::lend() {
+  const auto self = shared_from_this();
+  int rounds = 0;
+  do {
+    try {
+      run_posted(true);
+      run_end_of_turn();
+    } catch (...) {
+      failure_ = std::current_exception();
+    }
+  } while (!leave_lent(++rounds));
+}
+
+bool EventLoop::Impl::leave_lent(int rounds) {
+  std::lock_guard lock(mutex_);
+  const bool any = !end_of_turn_.empty() || (!posted_.empty() && posted_.front().anywhere);
+  if (any && rounds < kMaxLentRounds && !stop_ && !failure_ && !own_thread_waits_) return false;
+  if (own_thread_waits_) {
+    holder_ = own_thread_;
+    turn_free_.notify_one();
+    return true;
+  }
+  holder_ = std::thread::id();
+  const bool sooner = !timers_.empty() && timers_.begin()->first < wait_until_;
+  if (!end_of_turn_.empty() || !posted_.empty() || failure_ || sooner) wake();
+  return true;
 }
 
 void EventLoop::Impl::run_due_timers() {
@@ -101,26 +157,32 @@ void EventLoop::Impl::run_due_timers() {
   }
 }
 
-void EventLoop::Impl::run_posted() {
+// All that is posted now; on a thread that lends itself only what comes before the first that is for the loop's thread.
+void EventLoop::Impl::run_posted(bool lent) {
   // What stop() or an exception leaves over stays first in the queue.
   struct Batch {
     Impl& loop;
-    std::vector<Work> work;
+    std::vector<Posted> posted;
     std::size_t done = 0;
     ~Batch() {
-      if (done == work.size()) return;
+      if (done == posted.size()) return;
       std::lock_guard lock(loop.mutex_);
-      const auto rest = work.begin() + static_cast<std::ptrdiff_t>(done);
-      loop.posted_.insert(loop.posted_.begin(), std::make_move_iterator(rest), std::make_move_iterator(work.end()));
+      const auto rest = posted.begin() + static_cast<std::ptrdiff_t>(done);
+      loop.posted_.insert(loop.posted_.begin(), std::make_move_iterator(rest), std::make_move_iterator(posted.end()));
     }
   } batch{*this, {}};
   {
     std::lock_guard lock(mutex_);
-    wake_sent_ = false;
-    batch.work.swap(posted_);
+    batch.posted.swap(posted_);
+    if (lent) {
+      const auto rest =
+          std::find_if(batch.posted.begin(), batch.posted.end(), [](const Posted& posted) { return !posted.anywhere; });
+      posted_.assign(std::make_move_iterator(rest), std::make_move_iterator(batch.posted.end()));
+      batch.posted.erase(rest, batch.posted.end());
+    }
   }
-  while (batch.done < batch.work.size() && !stop_) {
-    const Work work = std::move(batch.work[batch.done++]);
+  while (batch.done < batch.posted.size() && !stop_) {
+    const Work work = std::move(batch.posted[batch.done++].work);
     work();
   }
 }
@@ -137,13 +199,46 @@ void EventLoop::Impl::stop() {
   if (!dead_) asio::post(*io_, [] {});
 }
 
-void EventLoop::Impl::post(Work work) {
-  std::lock_guard lock(mutex_);
-  if (dead_) return;
-  posted_.push_back(std::move(work));
-  if (wake_sent_ || in_loop()) return;
+void EventLoop::Impl::wake() {
+  if (wake_sent_) return;
   wake_sent_ = true;
   asio::post(*io_, [] {});
+}
+
+bool EventLoop::Impl::may_lend() const {
+  return holder_.load() == std::thread::id() && running_ && !stop_ && !posted_.empty() && posted_.front().anywhere;
+}
+
+// Whoever has the turn looks at the queue before giving it up, so that only a loop at rest must be woken.
+bool EventLoop::Impl::put(Posted posted) {
+  std::lock_guard lock(mutex_);
+  if (dead_) return false;
+  const bool by_lender = posted.by_lender;
+  posted_.push_back(std::move(posted));
+  if (by_lender && may_lend()) {
+    holder_ = std::this_thread::get_id();
+    left_to_lenders_ = false;
+    return true;
+  }
+  if (holder_.load() == std::thread::id()) wake();
+  return false;
+}
+
+void EventLoop::Impl::post(Work work) { put({std::move(work), false, false}); }
+void EventLoop::Impl::post_anywhere(Work work) { put({std::move(work), true, false}); }
+void EventLoop::Impl::run_here_or_post(Work work) {
+  if (put({std::move(work), true, true})) lend();
+}
+
+void EventLoop::Impl::help() {
+  if (!left_to_lenders_.load(std::memory_order_relaxed)) return;
+  {
+    std::lock_guard lock(mutex_);
+    if (!may_lend()) return;
+    holder_ = std::this_thread::get_id();
+    left_to_lenders_ = false;
+  }
+  lend();
 }
 
 void EventLoop::Impl::dispatch(Work work) {
@@ -231,16 +326,16 @@ void EventLoop::Impl::on_signals(const std::vector<int>& signals, std::function<
 }
 
 void EventLoop::Impl::wait_for_signal() {
-  signals_->async_wait([this](const asio::error_code& error, int signal) {
+  signals_->async_wait(in_turn([this](const asio::error_code& error, int signal) {
     if (error) return;
     wait_for_signal();
     signal_handler_(signal);
-  });
+  }));
 }
 
 void EventLoop::Impl::destroy() {
   std::unordered_map<LoopResident*, std::weak_ptr<LoopResident>> residents;
-  std::vector<Work> posted;
+  std::vector<Posted> posted;
   {
     std::lock_guard lock(mutex_);
     dead_ = true;
@@ -300,6 +395,9 @@ void EventLoop::join() {
 
 bool EventLoop::in_loop() const { return impl_->in_loop(); }
 void EventLoop::post(std::function<void()> work) { impl_->post(std::move(work)); }
+void EventLoop::post_anywhere(std::function<void()> work) { impl_->post_anywhere(std::move(work)); }
+void EventLoop::run_here_or_post(std::function<void()> work) { impl_->run_here_or_post(std::move(work)); }
+void EventLoop::help() { impl_->help(); }
 void EventLoop::at_end_of_turn(std::function<void()> work) { impl_->at_end_of_turn(std::move(work)); }
 void EventLoop::run_and_wait(const std::function<void()>& work) { impl_->run_and_wait(work); }
 

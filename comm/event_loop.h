@@ -1,5 +1,9 @@
-// An event loop: one thread runs everything posted to it, so what lives on a loop needs no lock. The core of a process,
-// its connections and timers live on one loop. Thin wrapper over asio::io_context, which stays out of this header.
+// An event loop: one thread at a time runs it, so what lives on a loop needs no lock. The core of a process, its
+// connections and timers live on one loop. Thin wrapper over asio::io_context, which stays out of this header.
+//
+// What runs is a turn: something ready or posted, then the work at the end of the turn. The loop's own thread is the
+// one of run() or start(): it waits for sockets, timers and posts without holding the turn. Other threads may lend
+// themselves for a turn of what was posted (run_here_or_post), which saves them the hop to the loop's thread and back.
 #pragma once
 
 #include <chrono>
@@ -22,14 +26,23 @@ class EventLoop {
   void start(std::string name);
   void stop();           // from any thread; run() returns after the handler that runs now
   void join();           // waits for the thread of start()
-  bool in_loop() const;  // is the calling thread the loop's?
+  bool in_loop() const;  // does the calling thread run the loop now?
 
-  // From any thread: run `work` on the loop, in order of posting, never inside this call.
+  // From any thread: run `work` on the loop's own thread, in order of posting, never inside this call.
   void post(std::function<void()> work);
+  // The same, but it may run on a thread that lends itself. So it must not wait for other threads, nor destroy what
+  // waits for them.
+  void post_anywhere(std::function<void()> work);
+  // post_anywhere(), and when nobody runs the loop now the calling thread does, for as long as there is work that may
+  // run anywhere (and not for ever: after a few rounds the loop's thread goes on). When somebody does, that thread runs
+  // `work`; nobody waits for anybody. Exceptions thrown by work come out of run(), on the loop's own thread.
+  void run_here_or_post(std::function<void()> work);
+  // By a thread that posted so and has nothing to do now: runs what was left to such threads. Cheap when there is none.
+  void help();
   // On the loop: run `work` once, after everything that is ready now. The hook for batching: whatever this turn queued
   // is flushed in one go.
   void at_end_of_turn(std::function<void()> work);
-  // Runs `work` on the loop and waits for it (directly when called on the loop); exceptions come back to the caller.
+  // Runs `work` on the loop's own thread and waits for it (directly when called on the loop); exceptions come back.
   // Throws ClosedError when the loop has stopped or goes away without having run it.
   void run_and_wait(const std::function<void()>& work);
 

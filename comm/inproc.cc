@@ -1,5 +1,5 @@
 // Between parts of one process. Messages are handed over as they are; nothing is encoded or copied. Each end lives on
-// its own loop; a batch costs one lock and one post.
+// its own loop; a batch costs one lock and one post. Messages are taken by whichever thread runs the loop.
 #include <atomic>
 #include <map>
 #include <mutex>
@@ -134,7 +134,7 @@ void InprocLink::end(const std::string& reason) {
 void InprocLink::schedule_take() {
   if (inbox_.scheduled) return;
   inbox_.scheduled = true;
-  loop()->post([self = self()] { self->take(); });
+  loop()->post_anywhere([self = self()] { self->take(); });
 }
 
 void InprocLink::take() {

@@ -128,9 +128,10 @@ void TcpAcceptor::close() {
 
 void TcpAcceptor::accept() {
   if (!acceptor_) return;
-  acceptor_->async_accept([self = shared_from_this()](const asio::error_code& error, tcp::socket socket) {
-    if (self->acceptor_) self->on_accept(error, std::move(socket));
-  });
+  acceptor_->async_accept(
+      loop_->in_turn([self = shared_from_this()](const asio::error_code& error, tcp::socket socket) {
+        if (self->acceptor_) self->on_accept(error, std::move(socket));
+      }));
 }
 
 void TcpAcceptor::accept_later(std::chrono::nanoseconds delay) {
@@ -246,17 +247,18 @@ void TcpConnector::start() {
   });
   if (const auto endpoint = numeric_endpoint(address_)) return connect({*endpoint});
   resolver_.emplace(loop_->io());
-  resolver_->async_resolve(
-      address_.host, std::to_string(address_.port), tcp::resolver::numeric_service,
-      [self = shared_from_this()](const asio::error_code& error, const tcp::resolver::results_type& found) {
-        if (!self->handler_) return;
-        if (error) {
-          return self->fail(ErrorCode::kConnection, "cannot resolve '" + self->address_.host + "': " + error.message());
-        }
-        std::vector<tcp::endpoint> endpoints;
-        for (const auto& entry : found) endpoints.push_back(entry.endpoint());
-        self->connect(std::move(endpoints));
-      });
+  resolver_->async_resolve(address_.host, std::to_string(address_.port), tcp::resolver::numeric_service,
+                           loop_->in_turn([self = shared_from_this()](const asio::error_code& error,
+                                                                      const tcp::resolver::results_type& found) {
+                             if (!self->handler_) return;
+                             if (error) {
+                               return self->fail(ErrorCode::kConnection,
+                                                 "cannot resolve '" + self->address_.host + "': " + error.message());
+                             }
+                             std::vector<tcp::endpoint> endpoints;
+                             for (const auto& entry : found) endpoints.push_back(entry.endpoint());
+                             self->connect(std::move(endpoints));
+                           }));
 }
 
 void TcpConnector::connect(std::vector<tcp::endpoint> endpoints) {
@@ -267,11 +269,11 @@ void TcpConnector::connect(std::vector<tcp::endpoint> endpoints) {
   }
   socket_.emplace(loop_->io());
   asio::async_connect(*socket_, std::move(endpoints),
-                      [self = shared_from_this()](const asio::error_code& error, const tcp::endpoint&) {
+                      loop_->in_turn([self = shared_from_this()](const asio::error_code& error, const tcp::endpoint&) {
                         if (!self->handler_) return;
                         if (error) return self->fail(ErrorCode::kConnection, error.message());
                         self->greet();
-                      });
+                      }));
 }
 
 void TcpConnector::greet() {

@@ -61,9 +61,10 @@ void TcpGreeting::cancel() {
 }
 
 void TcpGreeting::read() {
-  socket_->async_read_some(
-      asio::buffer(input_),
-      [self = shared_from_this()](const asio::error_code& error, std::size_t bytes) { self->on_read(error, bytes); });
+  socket_->async_read_some(asio::buffer(input_), loop_->in_turn([self = shared_from_this()](
+                                                                    const asio::error_code& error, std::size_t bytes) {
+    self->on_read(error, bytes);
+  }));
 }
 
 void TcpGreeting::on_read(const asio::error_code& error, std::size_t bytes) {
@@ -94,17 +95,19 @@ void TcpGreeting::advance() {
 
 void TcpGreeting::write() {
   writing_ = true;
-  asio::async_write(
-      *socket_, asio::buffer(output_), [self = shared_from_this()](const asio::error_code& error, std::size_t) {
-        self->writing_ = false;
-        if (!self->socket_) return;
-        if (!error || self->handshake_.error()) return self->advance();
-        // The reason, if the peer gave one, is read by the pending read; an acceptor that is done has none.
-        if (!self->handshake_.done()) return;
-        self->report(ErrorCode::kConnection,
-                     self->peer_address_ + " ended the connection during the handshake (" + error.message() + ")");
-        self->cancel();
-      });
+  asio::async_write(*socket_, asio::buffer(output_),
+                    loop_->in_turn([self = shared_from_this()](const asio::error_code& error, std::size_t) {
+                      self->writing_ = false;
+                      if (!self->socket_) return;
+                      if (!error || self->handshake_.error()) return self->advance();
+                      // The reason, if the peer gave one, is read by the pending read; an acceptor that is done has
+                      // none.
+                      if (!self->handshake_.done()) return;
+                      self->report(
+                          ErrorCode::kConnection,
+                          self->peer_address_ + " ended the connection during the handshake (" + error.message() + ")");
+                      self->cancel();
+                    }));
 }
 
 void TcpGreeting::established() {

@@ -104,7 +104,8 @@ void TcpLink::read() {
   const auto targets = reader_.targets();
   const std::array<asio::mutable_buffer, 2> buffers = {asio::buffer(targets[0].data(), targets[0].size()),
                                                        asio::buffer(targets[1].data(), targets[1].size())};
-  auto handler = [self = self()](const asio::error_code& error, std::size_t bytes) { self->on_read(error, bytes); };
+  auto handler = loop()->in_turn(
+      [self = self()](const asio::error_code& error, std::size_t bytes) { self->on_read(error, bytes); });
   if (targets[0].empty()) {
     socket_->async_read_some(buffers[1], std::move(handler));
   } else {
@@ -214,10 +215,11 @@ void TcpLink::write() {
 
 void TcpLink::wait_writable() {
   waiting_writable_ = true;
-  socket_->async_wait(asio::ip::tcp::socket::wait_write, [self = self()](const asio::error_code& error) {
-    self->waiting_writable_ = false;
-    if (!error) self->flush();
-  });
+  socket_->async_wait(asio::ip::tcp::socket::wait_write,
+                      loop()->in_turn([self = self()](const asio::error_code& error) {
+                        self->waiting_writable_ = false;
+                        if (!error) self->flush();
+                      }));
 }
 
 // ---- the end
