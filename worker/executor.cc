@@ -4,6 +4,8 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <cassert>
+#include <chrono>
 #include <utility>
 
 #include "worker/nanny/vitals.h"
@@ -18,16 +20,22 @@ void relax() {
 #endif
 }
 
-// A thread that parks costs its waker tens of microseconds; one that spins costs somebody else the core. With one core
-// spinning is in vain.
-unsigned spins_before_parking() { return std::thread::hardware_concurrency() > 1 ? 400 : 0; }
+constexpr int kLooksPerClock = 32;
+
+// Threads that are more than the cores would spin at the cost of those that they wait for.
+Executor::Idling fit(Executor::Idling idling, unsigned threads) {
+  const unsigned cores = std::thread::hardware_concurrency();
+  if (cores <= 1 || threads > cores) idling.spin = {};
+  return idling;
+}
 
 }  // namespace
 
 Executor::Executor(unsigned threads, const std::string& name, std::shared_ptr<BufferPool> pool,
-                   std::function<void()> notify, Vitals* vitals)
-    : pool_(std::move(pool)), notify_(std::move(notify)), spins_(spins_before_parking()) {
+                   std::function<void()> notify, Idling idling, Vitals* vitals)
+    : pool_(std::move(pool)), notify_(std::move(notify)), idling_(fit(std::move(idling), threads)) {
   threads = std::max(threads, 1u);
+  idle_ = threads;
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);  // inherited: signals are the program's matter, not a kernel's
@@ -53,6 +61,8 @@ Executor::Executor(unsigned threads, const std::string& name, std::shared_ptr<Bu
 }
 
 Executor::~Executor() {
+  assert(std::none_of(threads_.begin(), threads_.end(),
+                      [](const std::thread& thread) { return thread.get_id() == std::this_thread::get_id(); }));
   abandon_all();
   {
     const std::lock_guard lock(mutex_);
@@ -73,7 +83,11 @@ void Executor::submit(std::vector<Job>& jobs) {
       queue_.push_back(std::move(job));
     }
     queued_.store(queue_.size(), std::memory_order_release);
-    to_wake = static_cast<unsigned>(std::min<std::size_t>(parked_, jobs.size()));
+    const std::size_t idle = idle_.load(std::memory_order_relaxed);
+    if (queue_.size() > idle) to_wake = static_cast<unsigned>(std::min<std::size_t>(parked_, queue_.size() - idle));
+    parked_ -= to_wake;
+    called_ += to_wake;
+    idle_ += to_wake;
   }
   jobs.clear();
   for (; to_wake > 0; --to_wake) wake_.notify_one();
@@ -129,19 +143,39 @@ void Executor::collect(std::vector<Event>& events) {
   }
 }
 
+bool Executor::look_out(std::chrono::steady_clock::time_point until) const {
+  do {
+    for (int i = 0; i < kLooksPerClock; ++i) {
+      if (queued_.load(std::memory_order_acquire) != 0) return true;
+      relax();
+    }
+    if (idling_.meanwhile) idling_.meanwhile();
+  } while (std::chrono::steady_clock::now() < until);
+  return false;
+}
+
+void Executor::park(std::unique_lock<std::mutex>& lock) {
+  --idle_;
+  ++parked_;
+  wake_.wait(lock, [this] { return called_ > 0 || stopping_; });
+  if (called_ > 0) --called_;
+}
+
 bool Executor::take(Slot& slot, Job& job) {
-  job = {};  // lets go of layer and inputs before waiting
-  for (unsigned i = 0; i < spins_ && queued_.load(std::memory_order_acquire) == 0; ++i) relax();
-  std::unique_lock lock(mutex_);
-  slot.running = false;
-  while (queue_.empty() && !stopping_) {
-    ++parked_;
-    wake_.wait(lock);
-    --parked_;
+  const auto until = std::chrono::steady_clock::now() + idling_.spin;
+  std::unique_lock lock(mutex_, std::defer_lock);
+  while (true) {
+    const bool seen = look_out(until);  // another thread may have taken it meanwhile
+    lock.lock();
+    slot.running = false;
+    if (queue_.empty() && !stopping_ && !seen) park(lock);
+    if (stopping_) return false;
+    if (!queue_.empty()) break;
+    lock.unlock();
   }
-  if (stopping_) return false;
   job = std::move(queue_.front());
   queue_.pop_front();
+  --idle_;
   queued_.store(queue_.size(), std::memory_order_release);
   slot.attempt = job.attempt;
   slot.running = true;
@@ -155,25 +189,29 @@ void Executor::work(Slot& slot) {
   while (take(slot, job)) {
     RunOutcome outcome = job.layer->run({job.task, job.inputs.get(), job.granted, &slot.cancelled}, *pool_);
     slot.executing->store(0, std::memory_order_relaxed);
+    ++idle_;
     finish(job, std::move(outcome));
   }
 }
 
-void Executor::finish(const Job& job, RunOutcome outcome) {
+void Executor::finish(Job& job, RunOutcome outcome) {
+  const AttemptId attempt = job.attempt;
+  const std::uint64_t life = job.life;
+  job = {};  // lets go of layer and inputs before the end is told
   bool first = false;
   {
     const std::lock_guard lock(done_mutex_);
-    if (job.life != life_) return;
+    if (life != life_) return;
     first = done_.empty();
     switch (outcome.kind) {
       case RunOutcome::Kind::kFinished:
-        done_.emplace_back(KernelFinished{job.attempt, std::move(outcome.outputs), outcome.need, outcome.compute_ns});
+        done_.emplace_back(KernelFinished{attempt, std::move(outcome.outputs), outcome.need, outcome.compute_ns});
         break;
       case RunOutcome::Kind::kFailed:
-        done_.emplace_back(KernelFailed{job.attempt, std::move(*outcome.error), outcome.compute_ns});
+        done_.emplace_back(KernelFailed{attempt, std::move(*outcome.error), outcome.compute_ns});
         break;
       case RunOutcome::Kind::kNeedsMore:
-        done_.emplace_back(KernelNeeds{job.attempt, outcome.need});
+        done_.emplace_back(KernelNeeds{attempt, outcome.need});
         break;
     }
   }

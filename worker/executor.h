@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -32,12 +33,19 @@ struct Job {
 
 class Executor {
  public:
+  // What a thread does that has no job.
+  struct Idling {
+    // It looks out for jobs for so long before it parks; not at all where threads are more than cores.
+    std::chrono::nanoseconds spin{0};
+    std::function<void()> meanwhile;  // called every microsecond or so; may be empty
+  };
+
   // `notify` is called on a compute thread when there is something to collect after there was nothing: once until
-  // collect() is called. The threads have all signals blocked and are named `name`-0, `name`-1, ... What they execute
-  // is written into `vitals` when there are any.
+  // collect() is called. It may submit; when it returns, its thread takes the next job. The threads have all signals
+  // blocked and are named `name`-0, `name`-1, ... What they execute is written into `vitals` when there are any.
   Executor(unsigned threads, const std::string& name, std::shared_ptr<BufferPool> pool, std::function<void()> notify,
-           Vitals* vitals = nullptr);
-  // Drops what has not begun, asks running kernels to stop and waits for them.
+           Idling idling, Vitals* vitals = nullptr);
+  // Drops what has not begun, asks running kernels to stop and waits for them. Not within `notify` or `meanwhile`.
   ~Executor();
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
@@ -68,16 +76,22 @@ class Executor {
 
   void work(Slot& slot);
   bool take(Slot& slot, Job& job);  // waits; false: the end
-  void finish(const Job& job, RunOutcome outcome);
+  void finish(Job& job, RunOutcome outcome);
+  bool look_out(std::chrono::steady_clock::time_point until) const;  // whether there were jobs
+  void park(std::unique_lock<std::mutex>& lock);
 
   const std::shared_ptr<BufferPool> pool_;
   const std::function<void()> notify_;
-  const unsigned spins_;  // looks at the queue before a thread parks
+  const Idling idling_;
 
+  // A thread runs a kernel, is idle or is parked. Idle ones look at the queue before they park, so a job needs a parked
+  // thread woken only when there are more jobs than idle threads.
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Job> queue_;
   unsigned parked_ = 0;
+  unsigned called_ = 0;            // of the idle: to be woken, but not awake yet
+  std::atomic<unsigned> idle_{0};  // grows without the lock when a kernel ends
   bool stopping_ = false;
   std::atomic<std::size_t> queued_{0};  // queue_.size(), to look at without the lock
 

@@ -32,6 +32,10 @@ constexpr Time kFirstRetry = std::chrono::milliseconds(50);
 constexpr Time kLastRetry = std::chrono::seconds(1);
 constexpr Time kDefaultHeartbeat = std::chrono::milliseconds(500);
 constexpr Time kBeatInterval = std::chrono::milliseconds(100);  // of what the nanny looks at
+// How long a compute thread looks out for work before it parks. Waking it takes tens of microseconds; but a worker that
+// is a process of its own shares the machine with its scheduler, its peers and its own loop's thread.
+constexpr Time kShortSpin = std::chrono::microseconds(10);
+constexpr Time kLongSpin = std::chrono::microseconds(50);
 
 // Free blocks that are kept for reuse: enough for the next tasks, not so much that others miss it.
 std::size_t kept_bytes(std::uint64_t memory_limit) {
@@ -63,12 +67,7 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
   // What needs a pointer to this; not in the constructor, where there is none to share yet.
   void begin() {
     const std::weak_ptr<Impl> weak = weak_from_this();
-    const auto notify = [weak, &home = loop] {
-      home.post([weak] {
-        if (const auto self = weak.lock()) self->collect();
-      });
-    };
-    executor = std::make_unique<Executor>(options.threads, "compute", pool, notify, options.vitals);
+    executor = make_executor();
     fetcher = std::make_unique<PeerFetcher>(loop, [weak](Event event) {
       if (const auto self = weak.lock()) self->process(std::move(event));
     });
@@ -77,6 +76,22 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
           const auto self = weak.lock();
           return self == nullptr || !self->core ? nullptr : self->core->find(result);
         });
+  }
+
+  // With the scheduler in this process, compute threads run the cores themselves when they have ended a task. Over a
+  // network the loop's thread does, while they go on: it sends the ends of many tasks in one frame.
+  std::unique_ptr<Executor> make_executor() {
+    const auto collect_ends = [weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->collect();
+    };
+    Executor::Idling idling{kShortSpin, nullptr};
+    std::function<void()> notify = [collect_ends, &home = loop] { home.post(collect_ends); };
+    if (scheduler.scheme == "inproc") {
+      idling = {kLongSpin, [&home = loop] { home.help(); }};
+      notify = [collect_ends, &home = loop] { home.run_here_or_post(collect_ends); };
+    }
+    return std::make_unique<Executor>(options.threads, "compute", pool, std::move(notify), std::move(idling),
+                                      options.vitals);
   }
 
   void make_local_directory() const {

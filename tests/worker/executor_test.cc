@@ -28,11 +28,14 @@ class ExecutorTest : public ::testing::Test {
   }
 
   void start(unsigned threads) {
-    executor = std::make_unique<Executor>(threads, "test", pool, [this] {
-      const std::lock_guard lock(mutex);
-      notified = true;
-      changed.notify_all();
-    });
+    executor = std::make_unique<Executor>(
+        threads, "test", pool,
+        [this] {
+          const std::lock_guard lock(mutex);
+          notified = true;
+          changed.notify_all();
+        },
+        Executor::Idling{});
   }
 
   std::shared_ptr<LayerRun> layer(const std::string& kernel, std::int64_t tasks = 1, std::int64_t items = 4,
@@ -223,6 +226,45 @@ TEST_F(ExecutorTest, AfterAbandonAllOldEndsAreForNobody) {
   ASSERT_EQ(events.size(), 1u);
   EXPECT_EQ(std::get<KernelFinished>(events[0]).attempt, AttemptId{2});
   EXPECT_EQ(reinterpret_cast<const double*>(std::get<KernelFinished>(events[0]).outputs[0].data())[0], 0.0);
+}
+
+// As in one process with its scheduler: the thread that ended a kernel hands out the next jobs.
+TEST_F(ExecutorTest, JobsMayBeSubmittedByTheThreadThatEndedOne) {
+  constexpr std::uint64_t kJobs = 3000;
+  const auto of = layer("test.index", kJobs);
+  std::uint64_t given = 1, ended = 0;  // guarded by mutex
+  executor = std::make_unique<Executor>(
+      3, "test", pool,
+      [&] {
+        const std::lock_guard lock(mutex);
+        std::vector<Event> events;
+        executor->collect(events);
+        std::vector<Job> jobs;
+        for (std::size_t i = 0; i < 2 * events.size() && given < kJobs; ++i) {
+          ++given;
+          jobs.push_back(job(given, of, static_cast<std::uint32_t>(given - 1)));
+        }
+        executor->submit(jobs);
+        ended += events.size();
+        changed.notify_all();
+      },
+      Executor::Idling{});
+  submit(job(1, of));
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [&] { return ended == kJobs; });
+}
+
+TEST_F(ExecutorTest, AsManyThreadsAreCalledAsThereAreJobs) {
+  start(3);
+  const auto gate = layer("test.gate", 4);
+  for (std::uint64_t round = 0; round < 50; ++round) {
+    close_gate();
+    for (std::uint32_t i = 0; i < 3; ++i) submit(job(4 * round + i + 1, gate, i));
+    wait_until_at_gate(3);
+    submit(job(4 * round + 4, gate, 3));  // for whoever is ready first
+    open_gate();
+    EXPECT_EQ(ends(4).size(), 4u);
+  }
 }
 
 TEST_F(ExecutorTest, EndsWhileKernelsRunAndMoreAreWaiting) {
