@@ -13,6 +13,8 @@ std::uint64_t words(const msg::Fetch& m) {
 void write(wire::Message::Builder message, const msg::Fetch& m) {
   auto to = message.initFetch();
   to.setRequest(m.request);
+  to.setAttempt(static_cast<std::uint64_t>(m.attempt));
+  to.setAtMost(m.at_most);
   auto items = to.initItems(list_size(m.items.size()));
   for (capnp::uint i = 0; i < items.size(); ++i) {
     items[i].setTask(static_cast<std::uint64_t>(m.items[i].result.task));
@@ -23,6 +25,8 @@ void write(wire::Message::Builder message, const msg::Fetch& m) {
 static msg::Fetch read(wire::Fetch::Reader from) {
   msg::Fetch m;
   m.request = from.getRequest();
+  m.attempt = static_cast<AttemptId>(from.getAttempt());
+  m.at_most = from.getAtMost();
   const auto items = from.getItems();
   check_structs<wire::Fetch::Item>(items, "items");
   m.items.reserve(items.size());
@@ -74,7 +78,7 @@ static msg::FetchReply read(wire::FetchReply::Reader from, std::span<Buffer>& bu
   check_structs<wire::FetchReply::Item>(items, "items");
   m.items.reserve(items.size());
   for (const auto item : items) {
-    if (item.getStatus() > static_cast<std::uint8_t>(msg::FetchStatus::kBadBox)) {
+    if (item.getStatus() > static_cast<std::uint8_t>(msg::FetchStatus::kLarge)) {
       invalid("unknown fetch status " + std::to_string(item.getStatus()));
     }
     auto& read = m.items.emplace_back();

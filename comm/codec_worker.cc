@@ -216,22 +216,52 @@ void write(wire::Message::Builder message, const msg::WorkerAddress& m) {
   write_text(to.initAddress(list_size(m.address.size())), m.address);
 }
 
+// Most assignments await nothing; they have a form of their own, without the lists.
 std::uint64_t words(const msg::Assign& m) {
-  return m.holders.empty() ? 0 : words_of_structs<wire::Holder>(m.holders.size());
+  std::uint64_t needed = m.holders.empty() ? 0 : words_of_structs<wire::Holder>(m.holders.size());
+  if (m.awaited.empty()) return needed;
+  needed += words_of_struct<wire::AssignAhead>() + words_of_structs<wire::AssignAhead::Awaited>(m.awaited.size());
+  return needed;
 }
-void write(wire::Message::Builder message, const msg::Assign& m) {
-  auto to = message.initAssign();
+template <typename To>
+static void write_assign(To to, const msg::Assign& m) {
   to.setAttempt(number(m.attempt));
   to.setTask(number(m.task));
   to.setPriority(m.priority);
   if (!m.holders.empty()) write_holders(to.initHolders(list_size(m.holders.size())), m.holders);
 }
-static msg::Assign read(wire::Message::Assign::Reader from) {
+void write(wire::Message::Builder message, const msg::Assign& m) {
+  if (m.awaited.empty()) return write_assign(message.initAssign(), m);
+  auto to = message.initAssignAhead();
+  write_assign(to, m);
+  auto awaited = to.initAwaited(list_size(m.awaited.size()));
+  for (capnp::uint i = 0; i < awaited.size(); ++i) {
+    auto item = awaited[i];
+    item.setTask(number(m.awaited[i].result.task));
+    item.setOutput(m.awaited[i].result.output);
+    item.setWorker(number(m.awaited[i].worker));
+    item.setAttempt(number(m.awaited[i].attempt));
+  }
+}
+template <typename From>
+static msg::Assign read_assign(From from) {
   msg::Assign m;
   m.attempt = static_cast<AttemptId>(from.getAttempt());
   m.task = static_cast<TaskId>(from.getTask());
   m.priority = from.getPriority();
   m.holders = read_holders<msg::Assign::Holder>(from.getHolders());
+  return m;
+}
+static msg::Assign read(wire::AssignAhead::Reader from) {
+  msg::Assign m = read_assign(from);
+  const auto awaited = from.getAwaited();
+  check_structs<wire::AssignAhead::Awaited>(awaited, "awaited inputs");
+  m.awaited.reserve(awaited.size());
+  for (const auto item : awaited) {
+    m.awaited.push_back({{static_cast<TaskId>(item.getTask()), item.getOutput()},
+                         static_cast<WorkerId>(item.getWorker()),
+                         static_cast<AttemptId>(item.getAttempt())});
+  }
   return m;
 }
 
@@ -268,7 +298,10 @@ void write(wire::Message::Builder message, const msg::AcquireReplicas& m) {
 bool read_worker_message(wire::Message::Reader from, std::vector<msg::Message>& batch) {
   switch (from.which()) {
     case wire::Message::ASSIGN:
-      batch.emplace_back(read(from.getAssign()));
+      batch.emplace_back(read_assign(from.getAssign()));
+      return true;
+    case wire::Message::ASSIGN_AHEAD:
+      batch.emplace_back(read(from.getAssignAhead()));
       return true;
     case wire::Message::TASK_FINISHED:
       batch.emplace_back(read(from.getTaskFinished()));

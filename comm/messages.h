@@ -138,6 +138,14 @@ struct Assign {
     WorkerId worker{};
   };
   std::vector<Holder> holders;
+  // Inputs that are made elsewhere, by attempts that have not ended as far as the scheduler knows. The worker asks
+  // theirs; the task comes back when one of them ends without a result.
+  struct Awaited {
+    ResultId result;
+    WorkerId worker{};
+    AttemptId attempt{};
+  };
+  std::vector<Awaited> awaited;
 };
 // Asks for an attempt back. Answered by TaskReturned when it had not started. Otherwise, with `cancel` (nobody needs it
 // any more) the worker lets it finish (abandoned: the result is not kept) and answers TaskReturned then; without (it
@@ -319,8 +327,13 @@ struct Fetch {
     Box box;  // empty: the whole chunk
   };
   std::vector<Item> items;
+  // Of the worker that is asked. While it has that attempt, or has not been given it yet, a result that it lacks is to
+  // come, and the request is answered when the attempt ends. 0: it is answered at once.
+  AttemptId attempt{};
+  std::uint64_t at_most = 0;  // bytes of an item that the asker takes now; 0: any number
 };
-enum class FetchStatus : std::uint8_t { kOk = 0, kMissing = 1, kBusy = 2, kBadBox = 3 };
+// kLarge: it is there and has more than `at_most` bytes.
+enum class FetchStatus : std::uint8_t { kOk = 0, kMissing = 1, kBusy = 2, kBadBox = 3, kLarge = 4 };
 struct FetchReply {
   std::uint64_t request = 0;
   struct Item {

@@ -92,6 +92,7 @@ struct Message {
     command @50 :Command;
     queryReply @51 :QueryReply;
     taskRunning @52 :Retract;        # worker -> scheduler: the attempt that was asked for executes already
+    assignAhead @53 :AssignAhead;    # an Assign with inputs that are awaited
   }
 }
 
@@ -106,6 +107,21 @@ struct Holder {
   task @0 :UInt64;
   worker @1 :UInt32;
   output @2 :UInt16;
+}
+
+struct AssignAhead {
+  attempt @0 :UInt64;
+  task @1 :UInt64;
+  priority @2 :Int64;
+  holders @3 :List(Holder);
+  awaited @4 :List(Awaited);
+
+  struct Awaited {
+    task @0 :UInt64;
+    attempt @1 :UInt64;   # that makes it, on that worker
+    worker @2 :UInt32;
+    output @3 :UInt16;
+  }
 }
 
 struct Resource {
@@ -383,6 +399,8 @@ struct QueryReply {
 struct Fetch {
   request @0 :UInt64;
   items @1 :List(Item);
+  attempt @2 :UInt64;   # 0: answered at once; else when this attempt of the worker that is asked has ended
+  atMost @3 :UInt64;    # bytes of an item that may come; 0: any number
 
   struct Item {
     task @0 :UInt64;

@@ -101,6 +101,8 @@ std::string metrics_text(const Snapshot& snapshot) {
   out.counter("tegula_scheduler_adopted_replicas_total", "Late results taken as replicas",
               static_cast<double>(c.adopted_replicas));
   out.counter("tegula_scheduler_results_freed_total", "Results released", static_cast<double>(c.results_freed));
+  out.counter("tegula_scheduler_surplus_dropped_total", "Copies let go of because nobody needed them where they were",
+              static_cast<double>(c.surplus_dropped));
   out.counter("tegula_scheduler_workers_joined_total", "Workers that joined", static_cast<double>(c.workers_joined));
   out.counter("tegula_scheduler_workers_lost_total", "Workers that were lost", static_cast<double>(c.workers_lost));
   out.counter("tegula_scheduler_sessions_total", "Client sessions opened", static_cast<double>(c.sessions));

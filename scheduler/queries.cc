@@ -61,6 +61,7 @@ class Answer {
                         {"assignments", counters.assignments},
                         {"retractions", counters.retractions},
                         {"results_freed", counters.results_freed},
+                        {"surplus_dropped", counters.surplus_dropped},
                         {"compute_s", static_cast<double>(counters.compute_ns) * 1e-9},
                         {"workers_joined", counters.workers_joined},
                         {"workers_lost", counters.workers_lost},

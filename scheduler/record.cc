@@ -54,18 +54,28 @@ std::uint32_t check_of(Head head, const void* body) {
 }
 
 // Every setting, so that one that is added does not compile until it is listed here.
-constexpr const char* kSettings[] = {
-    "seed",           "reattach_grace",         "worker_timeout",     "heartbeat_interval",
-    "allowed_deaths", "allowed_fetch_failures", "max_demanded_tasks", "log_size",
-    "root_margin",    "worthwhile_gain",        "assumed_bandwidth",  "expansion_steps",
-    "stall_report"};
+constexpr const char* kSettings[] = {"seed",
+                                     "reattach_grace",
+                                     "worker_timeout",
+                                     "heartbeat_interval",
+                                     "allowed_deaths",
+                                     "allowed_fetch_failures",
+                                     "max_demanded_tasks",
+                                     "log_size",
+                                     "root_margin",
+                                     "worthwhile_gain",
+                                     "short_task",
+                                     "assumed_bandwidth",
+                                     "expansion_steps",
+                                     "stall_report",
+                                     "drop_surplus_replicas"};
 template <typename Config, typename Visit>
 void for_each_setting(Config& config, Visit&& visit) {
-  auto& [a, b, c, d, e, f, g, h, i, j, k, l, m] = config;
-  const auto fields = std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m);
+  auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o] = config;
+  const auto fields = std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o);
   static_assert(std::tuple_size_v<std::remove_const_t<decltype(fields)>> == std::size(kSettings));
-  std::size_t n = 0;
-  std::apply([&](auto&... field) { (visit(kSettings[n++], field), ...); }, fields);
+  std::size_t number = 0;
+  std::apply([&](auto&... field) { (visit(kSettings[number++], field), ...); }, fields);
 }
 
 std::string header_of(const SchedulerConfig& config) {

@@ -52,6 +52,7 @@ SchedulerOptions scheduler_options(const Config& config) {
   options.comm = comm_options(config);
   options.core.reattach_grace = config.duration("scheduler.client-grace");
   options.core.worker_timeout = config.duration("scheduler.worker-ttl");
+  options.core.drop_surplus_replicas = config.boolean("scheduler.drop-surplus-replicas");
   options.core.stall_report = config.duration("scheduler.stall-report");
   options.core.heartbeat_interval = config.duration("worker.heartbeat-interval");
   options.record = config.string("scheduler.record");

@@ -27,6 +27,9 @@ const std::vector<ConfigKey>& config_keys() {
       {"scheduler.record", kString, "",
        "A file that gets a record of all that happens to the scheduler's core, for tegula replay; empty: none."},
       {"scheduler.record-limit", kBytes, "1GiB", "The size at which such a record ends; 0: none."},
+      {"scheduler.drop-surplus-replicas", kBool, "true",
+       "Copies of results that nobody needs where they are are let go of; one stays, or as many as an operator asked "
+       "for."},
       {"scheduler.stall-report", kDuration, "30s",
        "When there is work and nothing has finished for this long, the log says what is waited for; 0s: never."},
 

@@ -1,5 +1,7 @@
 #include "worker/data_server.h"
 
+#include <algorithm>
+#include <iterator>
 #include <new>
 #include <utility>
 #include <vector>
@@ -35,11 +37,16 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
     ConnectionPtr connection;
     std::uint64_t being_copied = 0;  // bytes that will be queued when the copy is made
     bool shares_memory = false;      // inproc: what is sent keeps its buffer alive at the other end
+    std::size_t waiting = 0;         // of its requests
   };
   using PeerNumber = std::uint64_t;
+  struct Waiting {
+    PeerNumber peer = 0;
+    msg::Fetch fetch;
+  };
 
-  Impl(EventLoop& event_loop, std::shared_ptr<BufferPool> buffers, Limits bounds, Lookup find)
-      : loop(event_loop), pool(std::move(buffers)), limits(bounds), lookup(std::move(find)) {}
+  Impl(EventLoop& event_loop, std::shared_ptr<BufferPool> buffers, Limits bounds, Lookup find, Await tell)
+      : loop(event_loop), pool(std::move(buffers)), limits(bounds), lookup(std::move(find)), await(std::move(tell)) {}
 
   void accept(ConnectionPtr connection) {
     const PeerNumber number = ++last_peer;
@@ -50,7 +57,7 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
       if (const auto self = weak.lock()) self->drop(number);
     };
     const bool shares_memory = connection->peer().address.starts_with("inproc:");
-    peers.emplace(number, Peer{std::move(connection), 0, shares_memory});
+    peers.emplace(number, Peer{std::move(connection), 0, shares_memory, 0});
   }
 
   // Ends a connection, also from within its own handlers.
@@ -58,6 +65,12 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
     const auto found = peers.find(number);
     if (found == peers.end()) return;
     loop.post([connection = std::move(found->second.connection)] { connection->close(); });
+    if (found->second.waiting > 0) {
+      for (auto at = waiting.begin(); at != waiting.end();) {
+        std::erase_if(at->second, [number](const Waiting& one) { return one.peer == number; });
+        at = at->second.empty() ? waiting.erase(at) : std::next(at);
+      }
+    }
     peers.erase(found);
   }
 
@@ -65,13 +78,45 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
     for (msg::Message& message : messages) {
       const auto found = peers.find(number);
       if (found == peers.end()) return;
-      if (const auto* fetch = std::get_if<msg::Fetch>(&message)) {
-        serve(number, found->second, *fetch);
+      if (auto* fetch = std::get_if<msg::Fetch>(&message)) {
+        if (fetch->attempt != AttemptId{} && lacks_any(*fetch)) {
+          wait(number, found->second, std::move(*fetch));
+        } else {
+          serve(number, found->second, *fetch);
+        }
       } else {
         log::warning("worker", "{} sent {} where only Fetch belongs; closing its connection",
                      found->second.connection->peer().name, msg::name_of(message));
         drop(number);
       }
+    }
+  }
+
+  bool lacks_any(const msg::Fetch& fetch) const {
+    return std::any_of(fetch.items.begin(), fetch.items.end(),
+                       [this](const msg::Fetch::Item& item) { return lookup(item.result) == nullptr; });
+  }
+
+  void wait(PeerNumber number, Peer& peer, msg::Fetch fetch) {
+    if (peer.waiting >= limits.waiting_per_peer) {
+      reply(peer, fetch.request, std::vector<Item>(fetch.items.size(), {msg::FetchStatus::kBusy, {}, false}));
+      return;
+    }
+    ++peer.waiting;
+    const AttemptId attempt = fetch.attempt;
+    std::vector<Waiting>& all = waiting[attempt];
+    all.push_back({number, std::move(fetch)});
+    if (all.size() == 1) await(attempt);
+  }
+
+  void attempt_ended(AttemptId attempt) {
+    const auto node = waiting.extract(attempt);
+    if (node.empty()) return;
+    for (const Waiting& one : node.mapped()) {
+      const auto found = peers.find(one.peer);
+      if (found == peers.end()) continue;
+      --found->second.waiting;
+      serve(one.peer, found->second, one.fetch);
     }
   }
 
@@ -84,6 +129,10 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
       find(fetch.items[i], item);
       if (item.status != msg::FetchStatus::kOk) continue;
       const std::uint64_t bytes = item.chunk.nbytes();
+      if (fetch.at_most != 0 && bytes > fetch.at_most) {
+        item = {msg::FetchStatus::kLarge, {}, false};
+        continue;
+      }
       if (under_way > 0 && under_way + bytes > limits.bytes_per_peer) {
         item = {msg::FetchStatus::kBusy, {}, false};
         continue;
@@ -143,15 +192,17 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
   const std::shared_ptr<BufferPool> pool;
   const Limits limits;
   const Lookup lookup;
+  const Await await;
   std::unique_ptr<Listener> listener;
   std::unordered_map<PeerNumber, Peer> peers;
+  std::unordered_map<AttemptId, std::vector<Waiting>> waiting;  // by what they wait for
   PeerNumber last_peer = 0;
   std::uint64_t bytes_out = 0;
   std::unique_ptr<EventLoop> copier;  // started when first needed
 };
 
-DataServer::DataServer(EventLoop& loop, std::shared_ptr<BufferPool> pool, Limits limits, Lookup lookup)
-    : impl_(std::make_shared<Impl>(loop, std::move(pool), limits, std::move(lookup))) {}
+DataServer::DataServer(EventLoop& loop, std::shared_ptr<BufferPool> pool, Limits limits, Lookup lookup, Await await)
+    : impl_(std::make_shared<Impl>(loop, std::move(pool), limits, std::move(lookup), std::move(await))) {}
 
 DataServer::~DataServer() {
   impl_->copier.reset();  // joins: nothing refers to the loop afterwards
@@ -185,6 +236,8 @@ void DataServer::close() {
   impl_->listener.reset();
   while (!impl_->peers.empty()) impl_->drop(impl_->peers.begin()->first);
 }
+
+void DataServer::attempt_ended(AttemptId attempt) { impl_->attempt_ended(attempt); }
 
 std::uint64_t DataServer::bytes_out() const { return impl_->bytes_out; }
 

@@ -37,7 +37,7 @@ struct PeerFetcher::Impl : std::enable_shared_from_this<Impl> {
 
   void send(Peer& peer, StartFetch fetch) {
     peer.outstanding.insert(fetch.request);
-    peer.connection->send(msg::Fetch{fetch.request, std::move(fetch.items)});
+    peer.connection->send(msg::Fetch{fetch.request, std::move(fetch.items), fetch.attempt, fetch.at_most});
   }
 
   void connect_to(WorkerId worker, std::uint64_t number, const std::string& address) {

@@ -71,10 +71,14 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
     fetcher = std::make_unique<PeerFetcher>(loop, [weak](Event event) {
       if (const auto self = weak.lock()) self->process(std::move(event));
     });
-    server =
-        std::make_unique<DataServer>(loop, pool, DataServer::Limits{}, [weak](const ResultId& result) -> const Chunk* {
+    server = std::make_unique<DataServer>(
+        loop, pool, DataServer::Limits{},
+        [weak](const ResultId& result) -> const Chunk* {
           const auto self = weak.lock();
           return self == nullptr || !self->core ? nullptr : self->core->find(result);
+        },
+        [weak](AttemptId attempt) {
+          if (const auto self = weak.lock()) self->process(Await{attempt});
         });
   }
 
@@ -353,6 +357,8 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
       events.emplace_back(TooLate{recall.attempt});
     }
   }
+
+  void carry_out(AttemptEnded& end, std::vector<Event>&) { server->attempt_ended(end.attempt); }
 
   void carry_out(StartFetch& fetch, std::vector<Event>&) { fetcher->fetch(std::move(fetch)); }
 

@@ -268,7 +268,7 @@ void ListScheduler::bind(Task task, std::uint32_t number) {
     send(number, msg::DefineLayer{static_cast<LayerId>(layer + 1), std::move(description), {}});
   }
   const std::int64_t priority = std::get<0>(key_of(task)) != 0 ? node.rank : node.order;
-  msg::Assign assign{node.attempt, id_of(task), priority, {}};
+  msg::Assign assign{node.attempt, id_of(task), priority, {}, {}};
   for_each_producer_of(task, [&](Task producer) {
     const auto& holders = nodes_[producer].holders;
     if (std::find(holders.begin(), holders.end(), number) != holders.end()) return;

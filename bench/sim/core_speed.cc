@@ -185,6 +185,7 @@ class Run {
     deliver();
     bool heard = answer_as_client();
     for (std::size_t w = 0; w < workers_.size(); ++w) heard = answer_as_worker(w) || heard;
+    if (in_order_) std::stable_sort(events_.begin(), events_.end(), &ends_before);
     if (heard) return true;
     if (state_.busy()) {
       apply(Tick{});
@@ -197,9 +198,22 @@ class Run {
     return false;
   }
 
+  // Attempts end in the order of binding, whoever has them: what follows others ends after them.
+  static bool ends_before(const Event& a, const Event& b) {
+    const auto attempt = [](const Event& event) {
+      const auto* said = std::get_if<FromWorker>(&event);
+      const auto* finished = said == nullptr ? nullptr : std::get_if<msg::TaskFinished>(&said->message);
+      return finished == nullptr ? AttemptId{~std::uint64_t{0}} : finished->attempt;
+    };
+    return attempt(a) < attempt(b);
+  }
+
   void deliver() {
+    in_order_ = false;
     for (Action& action : actions_) {
       if (auto* to_worker = std::get_if<SendToWorker>(&action)) {
+        const auto* assign = std::get_if<msg::Assign>(&to_worker->message);
+        in_order_ = in_order_ || (assign != nullptr && !assign->awaited.empty());
         inboxes_[static_cast<std::size_t>(to_worker->worker) - 1].push_back(std::move(to_worker->message));
       } else if (auto* to_client = std::get_if<SendToClient>(&action)) {
         to_client_.push_back(std::move(to_client->message));
@@ -220,7 +234,7 @@ class Run {
     workers_[w].answer(inbox, answers_);
     if (wires_ && !answers_.empty()) carry(wires_->from_workers, answers_, false);
     for (msg::Message& message : answers_) apply(FromWorker{workers_[w].id(), std::move(message)});
-    if (events_.size() >= kApplied) timed([&](Time time) { apply_all(time); });
+    if (!in_order_ && events_.size() >= kApplied) timed([&](Time time) { apply_all(time); });
     return !answers_.empty();
   }
 
@@ -298,6 +312,7 @@ class Run {
   std::vector<msg::Message> to_client_, answers_;
   std::vector<msg::WantRange> released_;
   std::vector<Event> events_;
+  bool in_order_ = false;  // an answer of this turn follows from another worker's
   std::vector<Action> actions_;
   std::optional<Wires> wires_;
   std::uint64_t waiting_for_;

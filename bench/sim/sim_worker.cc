@@ -93,17 +93,30 @@ void SimWorker::woken(Time at, Time now) {
   handle(now);
 }
 
-std::pair<msg::FetchReply, std::uint64_t> SimWorker::serve(std::uint64_t request,
-                                                           const std::vector<msg::Fetch::Item>& items) const {
-  msg::FetchReply reply{request, {}};
+bool SimWorker::has_all(const worker::StartFetch& fetch) const {
+  return std::all_of(fetch.items.begin(), fetch.items.end(),
+                     [this](const auto& item) { return core_.find(item.result) != nullptr; });
+}
+
+void SimWorker::awaited(AttemptId attempt, Time now) {
+  events_.emplace_back(worker::Await{attempt});
+  handle(now);
+}
+
+std::pair<msg::FetchReply, std::uint64_t> SimWorker::serve(const worker::StartFetch& fetch) const {
+  msg::FetchReply reply{fetch.request, {}};
   std::uint64_t bytes = 0;
-  for (const msg::Fetch::Item& item : items) {
+  for (const msg::Fetch::Item& item : fetch.items) {
     const Chunk* chunk = core_.find(item.result);
     if (chunk == nullptr) {
       reply.items.push_back({msg::FetchStatus::kMissing, {}});
       continue;
     }
     const Chunk kept = item.box.empty() ? *chunk : chunk->view(item.box);
+    if (fetch.at_most != 0 && kept.nbytes() > fetch.at_most) {
+      reply.items.push_back({msg::FetchStatus::kLarge, {}});
+      continue;
+    }
     reply.items.push_back({msg::FetchStatus::kOk, phantom_chunk(kept.dtype(), kept.shape())});
     bytes += reply.items.back().chunk.nbytes();
   }
@@ -144,6 +157,8 @@ void SimWorker::act(std::vector<worker::Action>& actions) {
         waiting_.erase(found);
         events_.emplace_back(worker::Recalled{recall->attempt});
       }
+    } else if (const auto* ended = std::get_if<worker::AttemptEnded>(&action)) {
+      host_.attempt_ended(*this, ended->attempt);
     } else if (auto* release = std::get_if<worker::ReleaseLayer>(&action)) {
       layers_.erase(release->layer);
     }

@@ -25,6 +25,7 @@ class SimWorker {
     virtual void fetch(SimWorker& worker, worker::StartFetch fetch) = 0;           // -> replied() or fetch_failed()
     virtual void execute(SimWorker& worker, TaskId task, AttemptId attempt) = 0;   // on a free thread -> finished()
     virtual void wake(SimWorker& worker, Time at) = 0;                             // -> woken()
+    virtual void attempt_ended(SimWorker& worker, AttemptId attempt) = 0;          // one that was awaited
   };
 
   SimWorker(Host& host, std::uint32_t number, unsigned threads, std::uint64_t memory_limit);
@@ -38,9 +39,11 @@ class SimWorker {
   void replied(msg::FetchReply reply, Time now);
   void fetch_failed(std::uint64_t request, Time now);
   void woken(Time at, Time now);
+  // Whether it has all that the fetch asks for.
+  bool has_all(const worker::StartFetch& fetch) const;
+  void awaited(AttemptId attempt, Time now);
   // What a peer gets for its fetch, and how many bytes that is.
-  std::pair<msg::FetchReply, std::uint64_t> serve(std::uint64_t request,
-                                                  const std::vector<msg::Fetch::Item>& items) const;
+  std::pair<msg::FetchReply, std::uint64_t> serve(const worker::StartFetch& fetch) const;
 
   msg::WorkerHeartbeat heartbeat() const { return core_.heartbeat(); }
   std::uint64_t memory() const { return core_.managed_bytes() + core_.reserved_bytes(); }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <tuple>
@@ -155,6 +156,16 @@ class Simulation : public SimWorker::Host {
       --count;
       worker->alive = false;
       note_memory(*worker, 0);
+      for (auto at = waiting_.begin(); at != waiting_.end();) {
+        if (at->first.first != worker->number()) {
+          ++at;
+          continue;
+        }
+        for (const auto& [asker, fetch] : at->second) {
+          fail_fetch(*asker, fetch.request, agenda_.now() + network_.latency());
+        }
+        at = waiting_.erase(at);
+      }
       lost_seconds_ += seconds(agenda_.now() - std::max(since_[worker->number()], submitted_)) * scenario_.threads;
       agenda_.at(agenda_.now() + network_.latency(), [this, id = worker->id()] {
         apply(WorkerLost{id, LossReason::kConnection, "the simulated machine is gone"});
@@ -277,16 +288,26 @@ class Simulation : public SimWorker::Host {
         fail_fetch(asker, fetch.request, agenda_.now() + network_.latency());
         return;
       }
-      auto [reply, bytes] = holder.serve(fetch.request, fetch.items);
-      const Time arrival = network_.transfer(holder.number(), asker.number(), bytes, agenda_.now());
-      agenda_.at(arrival, [this, &asker, &holder, request = fetch.request, reply = std::move(reply)]() mutable {
-        if (!holder.alive) {
-          fail_fetch(asker, request, agenda_.now());
-        } else if (asker.alive) {
-          asker.replied(std::move(reply), agenda_.now());
-          note_memory(asker, asker.memory());
-        }
-      });
+      if (fetch.attempt == AttemptId{} || holder.has_all(fetch)) return reply(asker, holder, fetch);
+      waiting_[{holder.number(), fetch.attempt}].emplace_back(&asker, fetch);
+      holder.awaited(fetch.attempt, agenda_.now());
+    });
+  }
+  void attempt_ended(SimWorker& holder, AttemptId attempt) override {
+    const auto node = waiting_.extract({holder.number(), attempt});
+    if (node.empty()) return;
+    for (const auto& [asker, fetch] : node.mapped()) reply(*asker, holder, fetch);
+  }
+  void reply(SimWorker& asker, SimWorker& holder, const worker::StartFetch& fetch) {
+    auto [reply, bytes] = holder.serve(fetch);
+    const Time arrival = network_.transfer(holder.number(), asker.number(), bytes, agenda_.now());
+    agenda_.at(arrival, [this, &asker, &holder, request = fetch.request, reply = std::move(reply)]() mutable {
+      if (!holder.alive) {
+        fail_fetch(asker, request, agenda_.now());
+      } else if (asker.alive) {
+        asker.replied(std::move(reply), agenda_.now());
+        note_memory(asker, asker.memory());
+      }
     });
   }
   void fail_fetch(SimWorker& asker, std::uint64_t request, Time at) {
@@ -356,6 +377,9 @@ class Simulation : public SimWorker::Host {
   Time submitted_{}, last_finished_{};
   std::uint64_t next_look_ = 0;
   std::string said_;  // the scheduler's last report to whoever looks after it
+
+  // Fetches that wait at a worker, by its number, for what an attempt makes there.
+  std::map<std::pair<std::uint32_t, AttemptId>, std::vector<std::pair<SimWorker*, worker::StartFetch>>> waiting_;
 
   VirtualRun run_;
   std::vector<std::uint64_t> memory_of_;  // by worker

@@ -1,7 +1,15 @@
-// Waiting tasks that can follow their inputs on one worker. While a task waits, its missing inputs may all be bound to
-// one worker; then it can be bound there as well, ahead of them: the worker starts it when the last of them is done,
-// without asking anybody. Such a task holds a slot there and no bytes. Those with fewest attempts before them go first,
-// so that every thread has something that follows.
+// Waiting tasks that are bound before their inputs exist. When each input that a task lacks is bound to some worker,
+// the task can be bound too, ahead of them: its worker waits for what is made there and asks the others, who answer
+// when theirs exist, so the task starts without another word of the scheduler. Such a task holds a slot and no bytes.
+// Those with fewest attempts before them go first, so that every thread has something that follows.
+//
+// Short tasks, to which asking the scheduler is what costs, go where most of their input bytes are or will be. Of
+// longer ones it matters more that each thread has its share, which is known when they are ready: they only follow
+// attempts of one worker that nobody else follows, as these leave a thread free.
+//
+// It comes back (returned, not failed) when an attempt that it counts on ends without a result: its worker finds that
+// out by itself, or by the answer of the other one. When the other one is lost the scheduler asks for it. What came
+// back may have heard of that end before the scheduler did, so it is bound ahead again only after news of an input.
 #include <algorithm>
 
 #include "scheduler/core/core.h"
@@ -12,9 +20,10 @@ namespace {
 // A task that lacks more inputs is not looked at: each look costs as much as it has inputs.
 constexpr std::uint32_t kMostMissing = 4;
 constexpr std::uint8_t kMostDepth = 64;
-// A task that takes less than this may follow another one's attempt beside others. Of longer ones only the first may:
-// the rest would wait for its thread while others have nothing to do.
-constexpr double kShortNs = 200e3;
+// Short tasks that are ahead on a worker keep each of its threads busy for about this long.
+constexpr double kCoveredNs = 2e6;
+// What a task of unknown cost is taken to need.
+constexpr double kUnknownNs = 2e6;
 
 // Depth first, then the task's own tag.
 std::int64_t order_of(const Task& task) {
@@ -25,79 +34,66 @@ std::int64_t order_of(const Task& task) {
 
 }  // namespace
 
-WorkerSlot Core::producing_worker(const Task& task, std::uint8_t& depth) const {
-  if (task.missing == 0 || task.missing > kMostMissing) return kNoSlot;
+Core::Producers Core::producers_of(const Task& task) const {
+  Producers found;
+  if (task.missing == 0 || task.missing > kMostMissing) return found;
   const LayerRecord& layer = layers_.at(layer_of(task.id));
-  WorkerSlot at = kNoSlot;
-  bool one = true;
-  depth = 0;
+  std::uint8_t depth = 0;
   for (const LayerInput& input : layer.inputs) {
     const LayerRecord& producers = layers_.at(input.layer);
+    bool bound = true;
     input.rule.view().for_each(index_of(task.id), [&](std::uint32_t producer) {
       const Slot slot = producers.slot(producer);
       if (slot == kNoSlot) {
-        one = false;
+        bound = false;
         return;
       }
       const Task& made = tasks_[slot];
-      if (made.output(input.output).available()) return;
+      if (made.output(input.output).available()) {
+        found.all = false;
+        return;
+      }
       // While a worker's loss is seen to, its attempts have a phase but no worker.
-      one = one && (made.phase == TaskPhase::kBound || made.phase == TaskPhase::kRunning) && made.worker != kNoSlot &&
-            (at == kNoSlot || at == made.worker);
-      at = made.worker;
+      bound = bound && (made.phase == TaskPhase::kBound || made.phase == TaskPhase::kRunning) && made.worker != kNoSlot;
+      found.one = found.one && (found.at == kNoSlot || found.at == made.worker);
+      found.at = made.worker;
       depth = std::max(depth, made.ahead_depth);
     });
-    if (!one) return kNoSlot;
+    if (!bound) return {};
   }
-  if (at == kNoSlot || depth >= kMostDepth || !groups_[workers_[at]->group].has[layer.requirement]) return kNoSlot;
-  ++depth;
-  return at;
+  found.bound = found.at != kNoSlot && depth < kMostDepth;
+  found.depth = static_cast<std::uint8_t>(depth + 1);
+  return found;
 }
 
 void Core::consider_ahead(Slot slot) {
   Task& task = tasks_[slot];
-  if (task.state != TaskState::kWaiting || task.queued_in != QueueKind::kNone) return;
-  if (requirements_[layer_of_task(task).requirement].metered()) return;  // when what it occupies is free
-  std::uint8_t depth = 0;
-  const WorkerSlot at = producing_worker(task, depth);
-  if (at == kNoSlot) return;
-  const double expected = expected_ns(layer_of_task(task));
-  if ((expected == 0 || expected > kShortNs) && follows_with_others(task)) return;
-  if (belongs_elsewhere(task, at)) return;
-  count_follower(task, 1);
+  if (task.state != TaskState::kWaiting || task.queued_in != QueueKind::kNone || task.came_back) return;
+  const LayerRecord& layer = layer_of_task(task);
+  if (requirements_[layer.requirement].metered()) return;  // when what it occupies is free
+  const Producers producers = producers_of(task);
+  if (!producers.bound) return;
+  const double known = expected_ns(layer), expected = known == 0 ? kUnknownNs : known;
+  WorkerSlot at = producers.at;
+  if (expected > static_cast<double>(config_.short_task.count())) {
+    if (!producers.one || follows_with_others(task) || (!producers.all && place_ahead(task, at) != at)) return;
+  } else if (task.fetch_failures != 0) {
+    // A worker may not reach another: it goes where nothing need be waited for elsewhere.
+    if (!producers.one) return;
+  } else if (!producers.one || !producers.all) {
+    at = place_ahead(task, kNoSlot);
+    if (at == kNoSlot) return;
+  }
   Worker& worker = worker_at(at);
-  task.ahead_depth = depth;
+  if (!groups_[worker.group].has[layer.requirement]) return;
+  const auto before = static_cast<double>(worker.bound_ahead + worker.ahead.size());
+  if (known != 0 && known * before > kCoveredNs * worker.registration.threads) return;
+  count_follower(task, 1);
+  task.ahead_depth = producers.depth;
   task.queued_in = QueueKind::kAhead;
   task.queue = at;
   worker.ahead.push(slot, order_of(task), tasks_);
   offer(worker);
-}
-
-// Whether so much more of the task's inputs lies on another worker that fetching it takes longer than asking the
-// scheduler once more would.
-bool Core::belongs_elsewhere(const Task& task, WorkerSlot at) {
-  const LayerRecord& layer = layers_.at(layer_of(task.id));
-  holder_bytes_.resize(workers_.size());
-  std::uint64_t here = 0;
-  for (const LayerInput& input : layer.inputs) {
-    const LayerRecord& producers = layers_.at(input.layer);
-    input.rule.view().for_each(index_of(task.id), [&](std::uint32_t producer) {
-      const Output& output = tasks_[producers.slot(producer)].output(input.output);
-      if (!output.available()) here += declared_nbytes(*producers.description, input.output, producer);
-      for (WorkerSlot worker : output.replicas.span()) {
-        if (holder_bytes_[worker] == 0) holder_touched_.push_back(worker);
-        holder_bytes_[worker] += output.nbytes + 1;
-      }
-    });
-  }
-  std::uint64_t most = 0;
-  for (WorkerSlot slot : holder_touched_) {
-    if (slot != at) most = std::max(most, holder_bytes_[slot]);
-  }
-  here += holder_bytes_[at];
-  for (WorkerSlot slot : holder_touched_) holder_bytes_[slot] = 0;
-  holder_touched_.clear();
-  return most > here + bytes_of_latency();
 }
 
 // Whether somebody else follows the attempts that this task waits for.
@@ -114,13 +110,68 @@ void Core::count_follower(const Task& task, int by) {
   });
 }
 
+// Of the workers that hold or make inputs of the task and may run it, the one with most of their bytes. (`usual` unless
+// another has so many more that fetching them takes longer than asking the scheduler once more would.)
+WorkerSlot Core::place_ahead(const Task& task, WorkerSlot usual) {
+  const LayerRecord& layer = layers_.at(layer_of(task.id));
+  holder_bytes_.resize(workers_.size());
+  const auto count = [this](WorkerSlot worker, std::uint64_t bytes) {
+    if (holder_bytes_[worker] == 0) holder_touched_.push_back(worker);
+    holder_bytes_[worker] += bytes;
+  };
+  for (const LayerInput& input : layer.inputs) {
+    const LayerRecord& producers = layers_.at(input.layer);
+    input.rule.view().for_each(index_of(task.id), [&](std::uint32_t producer) {
+      const Task& made = tasks_[producers.slot(producer)];
+      const Output& output = made.output(input.output);
+      if (!output.available()) {
+        count(made.worker, declared_nbytes(*producers.description, input.output, producer) + bytes_of_latency());
+      }
+      for (WorkerSlot worker : output.replicas.span()) count(worker, output.nbytes + bytes_of_latency());
+    });
+  }
+  if (usual != kNoSlot) count(usual, bytes_of_latency());
+  WorkerSlot best = kNoSlot;
+  const auto better = [&](WorkerSlot slot) {
+    if (best == kNoSlot || holder_bytes_[slot] != holder_bytes_[best]) {
+      return best == kNoSlot || holder_bytes_[slot] > holder_bytes_[best];
+    }
+    const Worker &a = worker_at(slot), &b = worker_at(best);
+    const std::size_t here = a.bound_ahead + a.ahead.size(), there = b.bound_ahead + b.ahead.size();
+    return here != there ? here < there : slot < best;
+  };
+  for (WorkerSlot slot : holder_touched_) {
+    const Worker& worker = worker_at(slot);
+    if (groups_[worker.group].has[layer.requirement] && worker.retiring == 0 && better(slot)) best = slot;
+  }
+  for (WorkerSlot slot : holder_touched_) holder_bytes_[slot] = 0;
+  holder_touched_.clear();
+  return best;
+}
+
 void Core::consider_consumers_ahead(Slot producer) {
-  for_each_known_consumer(tasks_[producer], [this](Slot consumer) { consider_ahead(consumer); });
+  for_each_known_consumer(tasks_[producer], [this](Slot consumer) {
+    tasks_[consumer].came_back = false;
+    consider_ahead(consumer);
+  });
 }
 
 void Core::drop_ahead(Slot producer) {
   for_each_known_consumer(tasks_[producer], [this](Slot consumer) {
     if (tasks_[consumer].queued_in == QueueKind::kAhead) leave_queue(consumer);
+  });
+}
+
+void Core::recall_followers(Slot producer) {
+  for_each_known_consumer(tasks_[producer], [this](Slot consumer) {
+    Task& task = tasks_[consumer];
+    if (task.queued_in == QueueKind::kAhead) leave_queue(consumer);
+    if (task.phase != TaskPhase::kBound || task.missing == 0 || task.worker == kNoSlot || !workers_[task.worker])
+      return;
+    task.phase = TaskPhase::kRetracting;
+    asked_back_[task.id] = WorkerId{};
+    drop_ahead(consumer);
+    send(worker_at(task.worker), msg::Retract{task.attempt, task.id, false});
   });
 }
 

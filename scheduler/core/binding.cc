@@ -1,9 +1,9 @@
 // From ready to processing, against credit that workers granted. In rounds, so that a task goes where its inputs are if
 // there is room, and nobody prefetches while a thread elsewhere has nothing to do: first threads without a task get
 // one, from their worker's own queue, then of what anybody may take, then of others' queues where that is worth the
-// transfer. Then credit beyond the threads is spent in the same order. Waiting tasks are bound ahead of their inputs,
-// in order with the worker's own, when its threads have something to run already; else with the credit that is left
-// over.
+// transfer. Then credit beyond the threads is spent in the same order. Waiting tasks are bound ahead of their inputs
+// (ahead.cc), in order with the worker's own, when its threads have something to run already; else with the credit that
+// is left over.
 #include <algorithm>
 #include <cmath>
 
@@ -36,12 +36,15 @@ bool Core::bind_ready() {
   }
   for (WorkerGroup& group : groups_) bind_any(group, group.credit);
   for (WorkerGroup& group : groups_) bind_others(group, group.credit);
-  // Whoever has credit now finds nothing ready. Binding ahead only lets more tasks follow on the same worker.
-  offers.insert(offers.end(), offers_.begin(), offers_.end());
-  for (WorkerSlot slot : offers_) worker_at(slot).offered = false;
-  offers_.clear();
-  for (WorkerSlot slot : offers) {
-    if (workers_[slot]) bind_ahead(worker_at(slot));
+  // Whoever has credit now finds nothing ready. Binding ahead only lets more tasks follow, here and elsewhere.
+  for (;;) {
+    for (WorkerSlot slot : offers) {
+      if (workers_[slot]) bind_ahead(worker_at(slot));
+    }
+    if (offers_.empty()) break;
+    offers.swap(offers_);
+    offers_.clear();
+    for (WorkerSlot slot : offers) worker_at(slot).offered = false;
   }
   return counters_.assignments != before;
 }
@@ -149,8 +152,8 @@ void Core::bind(Slot slot, Worker& worker) {
   set_state(task, TaskState::kProcessing);
 
   define(worker, layer);
-  msg::Assign assign{task.attempt, task.id, order_on_worker(task), {}};
-  if (!layer.is_root()) list_holders(task, worker, assign.holders);
+  msg::Assign assign{task.attempt, task.id, order_on_worker(task), {}, {}};
+  if (!layer.is_root()) list_holders(task, worker, assign);
   send(worker, std::move(assign));
   if (layer.active != 0 && !layer.readers.empty()) consider_consumers_ahead(slot);
 }
@@ -171,7 +174,7 @@ void Core::introduce(Worker& worker, WorkerSlot peer) {
   }
 }
 
-void Core::list_holders(const Task& task, Worker& worker, std::vector<msg::Assign::Holder>& holders) {
+void Core::list_holders(const Task& task, Worker& worker, msg::Assign& assign) {
   const LayerRecord& layer = layers_.at(layer_of(task.id));
   for (const LayerInput& input : layer.inputs) {
     const LayerRecord& producers = layers_.at(input.layer);
@@ -180,15 +183,21 @@ void Core::list_holders(const Task& task, Worker& worker, std::vector<msg::Assig
     input.rule.view().for_each(index_of(task.id), [&](std::uint32_t producer) {
       const Task& source = tasks_[producers.slot(producer)];
       const Output& output = source.output(input.output);
-      if (!output.available() || output.replicas.contains(worker.slot)) return;  // made there, or there
+      if (output.replicas.contains(worker.slot)) return;
+      if (!output.available() && source.worker == worker.slot) return;
       if (!input.rule.distinct() && !listed.insert(producer).second) return;
+      if (!output.available()) {
+        introduce(worker, source.worker);
+        assign.awaited.push_back({{source.id, input.output}, worker_at(source.worker).id, source.attempt});
+        return;
+      }
       // Readers of one result begin at different holders of it.
       const auto replicas = output.replicas.span();
       const std::size_t first = static_cast<std::size_t>(task.attempt) % replicas.size();
       for (std::size_t i = 0; i < std::min(replicas.size(), most); ++i) {
         const WorkerSlot peer = replicas[(first + i) % replicas.size()];
         introduce(worker, peer);
-        holders.push_back({{source.id, input.output}, worker_at(peer).id});
+        assign.holders.push_back({{source.id, input.output}, worker_at(peer).id});
       }
     });
   }

@@ -37,6 +37,12 @@ class Describer {
       hash_.add(task);
     }
     core_.costs_.canonical_hash(hash_);
+    for (const auto& [result, copies] : core_.copies_wanted_) {
+      hash_.add(result);
+      hash_.add(copies);
+    }
+    for (const ResultId& result : core_.surplus_) hash_.add(result);
+    hash_.add(core_.surplus_next_);
     jobs();
     unsettled();
   }
@@ -121,6 +127,7 @@ class Describer {
     if (task.state == TaskState::kWaiting || task.state == TaskState::kProcessing) hash_.add(task.missing);
     hash_.add(task.failures);
     hash_.add(task.expanded);
+    hash_.add(task.came_back);
     hash_.add(task.deaths);
     hash_.add(task.near_deaths);
     hash_.add(task.fetch_failures);

@@ -20,6 +20,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -125,16 +126,23 @@ struct Core {
   void served(const Task& task);
   static std::int64_t order_on_worker(const Task& task);
 
-  // ---- ahead.cc: waiting tasks that can follow their inputs on one worker ----
-  // Queues a waiting task to be bound ahead if all of its missing inputs are bound to one worker.
+  // ---- ahead.cc: waiting tasks that are bound before their inputs exist ----
+  // Queues a waiting task to be bound ahead if each input that it lacks is bound to some worker.
   void consider_ahead(Slot slot);
   void consider_consumers_ahead(Slot producer);
-  // The worker that makes all inputs the task lacks; kNoSlot: there is none. Sets `depth`, see Task::ahead_depth.
-  WorkerSlot producing_worker(const Task& task, std::uint8_t& depth) const;
-  // The producer's attempt will give no result: what was queued to follow it is not any more.
-  void drop_ahead(Slot producer);
+  // Who makes the inputs that a task lacks.
+  struct Producers {
+    bool bound = false;       // each of them is bound, and is not asked back
+    bool one = true;          // to one worker
+    bool all = true;          // the task lacks all of its inputs
+    WorkerSlot at = kNoSlot;  // where one of them is bound
+    std::uint8_t depth = 0;   // of the task then, see Task::ahead_depth
+  };
+  Producers producers_of(const Task& task) const;
+  WorkerSlot place_ahead(const Task& task, WorkerSlot usual);
   bool follows_with_others(const Task& task) const;
-  bool belongs_elsewhere(const Task& task, WorkerSlot at);
+  // Counts the task among those that follow what it waits for, or not any more.
+  void count_follower(const Task& task, int by);
   template <typename Visit>
   void for_each_pending_producer(const Task& task, Visit&& visit) const {
     for (const LayerInput& input : layers_.at(layer_of(task.id)).inputs) {
@@ -147,8 +155,10 @@ struct Core {
       });
     }
   }
-  // Counts the task among those that follow what it waits for, or not any more.
-  void count_follower(const Task& task, int by);
+  // The producer's attempt will give no result: what was queued to follow it is not any more.
+  void drop_ahead(Slot producer);
+  // The same, and nobody will tell the workers that have tasks bound ahead of it: these are asked for.
+  void recall_followers(Slot producer);
   template <typename Visit>
   void for_each_known_consumer(const Task& task, Visit&& visit) const {
     for (const LayerReader& reader : layers_.at(layer_of(task.id)).readers) {
@@ -170,7 +180,7 @@ struct Core {
   std::uint32_t best_requirement(const WorkerGroup& group) const;
   Slot worth_taking(const Worker& taker, const WorkerGroup& group) const;
   void bind(Slot slot, Worker& worker);
-  void list_holders(const Task& task, Worker& worker, std::vector<msg::Assign::Holder>& holders);
+  void list_holders(const Task& task, Worker& worker, msg::Assign& assign);
   void introduce(Worker& worker, WorkerSlot peer);
   void define(Worker& worker, LayerRecord& layer);
   void unbind(Slot slot);
@@ -305,6 +315,12 @@ struct Core {
   void move_ended(ResultId result, Worker& worker, bool copied);
   void forget_moves_to(WorkerId gone);
 
+  // ---- surplus.cc: copies that nobody needs where they are ----
+  void note_surplus(const Task& task, std::uint16_t output);
+  void forget_copies(ResultId result);
+  void drop_surplus();
+  bool drop_surplus(ResultId result);
+
   // ---- notify.cc: what clients hear ----
   template <typename M>
   void send(const Session& session, M&& message) {
@@ -384,7 +400,8 @@ struct Core {
   std::vector<WorkerSlot> with_frees_;                // workers with something in to_free
   std::uint64_t slots_ = 0;                           // granted and not come back: free or bound
   AttemptId last_attempt_{};
-  std::unordered_map<TaskId, WorkerId> asked_back_;       // phase retracting, for an idle worker; few
+  // Phase retracting, but still needed: the idle worker they are for, or 0 for those that lost what they follow. Few.
+  std::unordered_map<TaskId, WorkerId> asked_back_;
   std::vector<std::pair<TaskId, WorkerId>> handed_over_;  // came back: to be bound in settle()
 
   std::multimap<Time, TaskId> delayed_;  // failed tasks by the time at which they are tried again
@@ -399,6 +416,9 @@ struct Core {
   std::map<std::uint64_t, Job> jobs_;
   std::map<std::pair<ResultId, WorkerId>, Job::Move> moves_;  // under way, by the receiver
   std::uint64_t last_job_ = 0;
+  std::map<ResultId, std::uint64_t> copies_wanted_;  // by operators
+  std::set<ResultId> surplus_;                       // with several copies, of which some may not be needed
+  ResultId surplus_next_{};                          // the first of those that Tick looks at next
 
   std::uint64_t ended_before_ = 0;   // tasks, when progress was last looked at
   Time progress_at_{};               // when one ended last, or when there was nothing to do

@@ -101,7 +101,13 @@ void Core::demand(PendingLayers& pending, std::uint16_t account) {
   }
   // Inputs were flagged after their consumers, so only now does each find its inputs available or active.
   for (Slot slot : with_record) {
-    if (tasks_[slot].state != TaskState::kProcessing) enter(slot);
+    if (tasks_[slot].state == TaskState::kProcessing) continue;
+    const TaskId id = tasks_[slot].id;
+    const bool failed = tasks_[slot].state == TaskState::kErred;
+    enter(slot);
+    // Others wanted it when it failed: they need it now whatever becomes of who asked again, so its inputs are looked
+    // at whether that one's walk comes here or not.
+    if (failed) recover(id);
   }
 }
 

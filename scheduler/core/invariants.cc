@@ -25,6 +25,7 @@ class Checker {
     check_sessions();
     check_idle_credit();
     check_jobs();
+    check_copies();
   }
 
  private:
@@ -158,8 +159,7 @@ class Checker {
       return;
     }
     if (task.queued_in == QueueKind::kAhead) {
-      std::uint8_t depth = 0;
-      check(core_.producing_worker(task, depth) == task.queue, task, "ahead of what its worker does not make");
+      check(core_.producers_of(task).bound, task, "ahead of what nobody makes");
       check_place(slot, task, core_.worker_at(task.queue).ahead);
       ++ahead_;
       return;
@@ -216,7 +216,8 @@ class Checker {
         hash ^= msg::mix(core_.tasks_[task].attempt);
         lacking += core_.tasks_[task].missing != 0 ? 1 : 0;
         if (core_.tasks_[task].missing == 0) expected += core_.tasks_[task].expected_us;
-        asked += core_.asked_back_.contains(core_.tasks_[task].id) ? 1 : 0;
+        const auto back = core_.asked_back_.find(core_.tasks_[task].id);
+        if (back != core_.asked_back_.end()) ++(back->second == WorkerId{} ? asked_ : asked);
         check(core_.tasks_[task].phase == TaskPhase::kRetracting || !core_.asked_back_.contains(core_.tasks_[task].id),
               core_.tasks_[task], "asked for, yet not retracting");
       }
@@ -318,6 +319,16 @@ class Checker {
     }
     for (std::uint32_t k : core_.metered_) {
       check(core_.requirements_[k].ready.empty() || core_.requirements_[k].able.empty(), "idle resources");
+    }
+  }
+
+  void check_copies() {
+    for (const ResultId& result : core_.surplus_) {
+      check(core_.result_exists(result) && core_.find_slot(result.task) != kNoSlot, "copies of what is forgotten");
+    }
+    for (const auto& [result, copies] : core_.copies_wanted_) {
+      check(core_.result_exists(result) && core_.find_slot(result.task) != kNoSlot,
+            "wants copies of what is forgotten");
     }
   }
 

@@ -124,6 +124,10 @@ double Core::seconds_to_start(const Worker& worker, bool queued) const {
 void Core::end_asking(Task& task) {
   const auto asked = asked_back_.find(task.id);
   if (asked == asked_back_.end()) return;
+  if (asked->second == WorkerId{}) {  // it lost what it followed
+    asked_back_.erase(asked);
+    return;
+  }
   if (Worker* to = find_worker(asked->second)) {
     --to->awaits;
     workload_changed(*to);

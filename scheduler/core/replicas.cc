@@ -84,6 +84,7 @@ void Core::replicate(Job job, const std::vector<ResultId>& results, std::uint64_
     for (; held < count; ++held) job.pending.push_back({result, {}, {}, {}});
   }
   job.kind = Job::Kind::kReplicate;
+  for (const ResultId result : results) copies_wanted_[result] = count;
   add_job(std::move(job));
 }
 

@@ -62,6 +62,7 @@ void Core::on_finished(Worker& worker, msg::TaskFinished& message) {
     const bool fresh = !output.available();
     output.nbytes = message.nbytes[o];
     output.replicas.add(worker.slot);
+    note_surplus(task, o);
     if (fresh && output.needed()) announce(slot, o);
   }
   tidy(slot);
@@ -84,6 +85,7 @@ void Core::announce(Slot slot, std::uint16_t o) {
 
 void Core::input_arrived(Slot slot) {
   Task& task = tasks_[slot];
+  task.came_back = false;
   if (task.state == TaskState::kWaiting) {
     if (--task.missing != 0) {
       consider_ahead(slot);
@@ -126,6 +128,7 @@ void Core::on_returned(Worker& worker, msg::TaskReturned& message) {
   if (const auto asked = asked_back_.find(task.id); asked != asked_back_.end()) {
     handed_over_.emplace_back(task.id, asked->second);
   }
+  task.came_back = task.missing != 0;
   unbind(slot);
   drop_ahead(slot);
   ++counters_.tasks_returned;
@@ -170,6 +173,7 @@ void Core::on_replicas_added(Worker& worker, const msg::ReplicasAdded& message) 
     const Slot slot = find_slot(result.task);
     if (slot != kNoSlot && tasks_[slot].output(result.output).available()) {
       tasks_[slot].output(result.output).replicas.add(worker.slot);
+      note_surplus(tasks_[slot], result.output);
     } else {
       adopt(worker, result,
             layer == nullptr ? 0 : declared_nbytes(*layer->description, result.output, index_of(result.task)));
@@ -190,6 +194,7 @@ void Core::adopt(Worker& worker, ResultId result, std::uint64_t nbytes) {
   const bool fresh = !output.available();
   if (!output.replicas.add(worker.slot)) return;
   ++counters_.adopted_replicas;
+  note_surplus(tasks_[slot], result.output);
   if (!fresh) return;
   output.nbytes = nbytes;
   announce(slot, result.output);
@@ -258,6 +263,7 @@ void Core::release_output(Slot slot, std::uint16_t o) {
   Output& output = task.output(o);
   for (WorkerSlot worker : output.replicas.span()) free_on(worker, {task.id, o});
   output.replicas.clear();
+  forget_copies({task.id, o});
   ++counters_.results_freed;
 }
 

@@ -36,10 +36,13 @@ struct SchedulerConfig {
   std::size_t root_margin = 256;                // roots that may be ready beyond twice the slots
   // A task that has not started moves to an idle worker when it would start so much earlier there.
   std::chrono::nanoseconds worthwhile_gain = std::chrono::milliseconds(2);
+  // What takes no longer may be bound ahead of inputs that several workers make.
+  std::chrono::nanoseconds short_task = std::chrono::milliseconds(1);
   double assumed_bandwidth = 1e9;          // bytes per second between workers, for that decision
   std::size_t expansion_steps = 1u << 16;  // steps of expansion in one settle(), so that other events get their turn
   // Work is there and nothing has finished for this long: a Report says what is waited for. 0: never.
   std::chrono::nanoseconds stall_report = std::chrono::seconds(30);
+  bool drop_surplus_replicas = true;  // copies that nobody needs where they are, see surplus.cc
 };
 
 // Where a task stands. `released`: demanded, but nobody has looked at it yet (it has no record of its own).
@@ -79,6 +82,7 @@ struct Counters {
   // since start
   std::uint64_t tasks_finished = 0, tasks_failed = 0, tasks_returned = 0, tasks_recomputed = 0;
   std::uint64_t assignments = 0, retractions = 0, adopted_replicas = 0, results_freed = 0;
+  std::uint64_t surplus_dropped = 0;  // copies
   std::uint64_t tasks_retried = 0;
   std::uint64_t tasks_asked_back = 0, tasks_moved = 0;  // for idle workers; how many of them came
   std::uint64_t workers_joined = 0, workers_lost = 0, sessions = 0, submissions = 0, submissions_refused = 0;

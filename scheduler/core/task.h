@@ -86,7 +86,7 @@ struct Failure {
 };
 
 // Where a task waits to be bound: ready ones for any worker that may run them or for a certain one, and waiting ones
-// whose missing inputs are all made by attempts of one worker, for that worker.
+// whose missing inputs are all bound, for the worker where most of the bytes are or will be.
 enum class QueueKind : std::uint8_t { kNone, kAny, kWorker, kAhead, kDelayed };
 
 struct Task {
@@ -103,6 +103,7 @@ struct Task {
   TaskState state = TaskState::kForgotten;
   TaskPhase phase = TaskPhase::kNone;
   QueueKind queued_in = QueueKind::kNone;
+  bool came_back = false;        // while it was ahead: not again before there is news of an input
   bool expanded = false;         // its inputs were looked at since it last became active
   std::uint8_t deaths = 0;       // of workers that probably executed it, see workers.cc
   std::uint8_t near_deaths = 0;  // of workers that had it at all
@@ -110,7 +111,7 @@ struct Task {
   std::uint32_t expected_us = 0;  // kProcessing: what it was expected to take when it was bound; 0: unknown
   std::uint16_t failures = 0;     // forgiven ones, since it was demanded
   std::uint8_t followers = 0;     // kProcessing: tasks bound ahead of it, or queued to be
-  std::uint8_t ahead_depth = 0;   // attempts in a row that must end on the worker before this one can start
+  std::uint8_t ahead_depth = 0;   // attempts in a row that must end before this one can start
   std::uint16_t account = 0;      // the session whose submission first asked for it
   std::uint16_t output_count = 1;
   std::shared_ptr<const Failure> failure;  // kErred

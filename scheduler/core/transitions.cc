@@ -107,6 +107,7 @@ void Core::forget(Slot slot) {
   Task& task = tasks_[slot];
   set_state(task, TaskState::kForgotten);
   if (task.deaths != 0 || task.near_deaths != 0) deaths_.erase(task.id);
+  for (std::uint16_t o = 0; o < task.output_count; ++o) forget_copies({task.id, o});
   LayerRecord& layer = layer_of_task(task);
   layer.slots.set(index_of(task.id), 0);
   if (--layer.known == 0 && layer.unused()) maybe_unused_.push_back(layer.id);

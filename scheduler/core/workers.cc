@@ -136,6 +136,7 @@ void Core::lose_worker(WorkerSlot gone, LossReason reason, const std::string& de
   for (const auto& entry : worker.ready.entries()) ready.push_back(entry.slot);
   for (Slot slot : ready) tasks_[slot].queued_in = QueueKind::kNone;
   for (const auto& entry : worker.ahead.entries()) tasks_[entry.slot].queued_in = QueueKind::kNone;  // they wait on
+  for (Slot slot : worker.bound) recall_followers(slot);
   departed(had);
   // 3. Its attempts are over. Until they are entered again, their phase keeps anybody from forgetting them.
   std::vector<Slot> bound = worker.bound;

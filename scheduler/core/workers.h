@@ -30,7 +30,7 @@ struct Worker {
   std::uint64_t attempts_hash = 0;       // xor of mix(attempt) over `bound`
   std::vector<Slot> bound;               // its attempts under way; Task::position is the place here
   ReadyQueue ready;                      // tasks that want to go here, for the inputs it holds
-  ReadyQueue ahead;                      // waiting tasks whose missing inputs are all made here
+  ReadyQueue ahead;                      // waiting tasks that could be bound here, ahead of their inputs
   std::uint32_t bound_ahead = 0;         // of `bound`: inputs are still missing
   std::uint64_t expected_us = 0;         // over those of `bound` that could run
   std::uint32_t asked_back = 0;          // of `bound`: for other workers

@@ -138,8 +138,8 @@ TEST(Codec, RefusesNumbersThatMeanNothing) {
   msg::TaskFailed failed;
   failed.error.code = static_cast<ErrorCode>(21);
   EXPECT_THAT(failure(failed), HasSubstr("unknown error code 21"));
-  EXPECT_THAT(failure(msg::FetchReply{1, {{static_cast<msg::FetchStatus>(4), {}}}}),
-              HasSubstr("unknown fetch status 4"));
+  EXPECT_THAT(failure(msg::FetchReply{1, {{static_cast<msg::FetchStatus>(5), {}}}}),
+              HasSubstr("unknown fetch status 5"));
   EXPECT_THAT(failure(msg::Query{1, static_cast<msg::QueryKind>(6), "x", 0}), HasSubstr("a query of unknown kind 6"));
   EXPECT_THAT(failure(msg::Command{1, static_cast<msg::CommandKind>(5), "x", 0, {}}),
               HasSubstr("a command of unknown kind 5"));

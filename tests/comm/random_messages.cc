@@ -132,7 +132,7 @@ class Filler {
   }
   void fill(Chunk& chunk) { chunk = random_chunk(random_, 1000); }
   void fill(msg::FetchReply::Item& item) {
-    item.status = static_cast<msg::FetchStatus>(below(4));
+    item.status = static_cast<msg::FetchStatus>(below(5));
     if (item.status == msg::FetchStatus::kOk) fill(item.chunk);
   }
   template <typename T>

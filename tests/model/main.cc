@@ -30,6 +30,8 @@ void add_options(CLI::App& app, Command& command) {
   app.add_option("--memory-limit", scenario.memory_limit, "Of each worker, bytes")->capture_default_str();
   app.add_option("--need", scenario.need, "Bytes that a kernel's plan asks for")->capture_default_str();
   app.add_flag("--late", scenario.late, "The last worker joins at any time, or never");
+  app.add_flag("!--long-tasks", scenario.short_tasks, "They are bound ahead of one worker's attempts only");
+  app.add_flag("--large", scenario.large, "A task ahead has no room for its inputs");
   app.add_option("--losses", scenario.losses, "Workers that may be lost")->capture_default_str();
   app.add_flag("--slow-news", scenario.slow_news, "Scheduler and peers hear of a loss at different times");
   app.add_option("--kernel-failures", scenario.kernel_failures)->capture_default_str();
@@ -37,6 +39,7 @@ void add_options(CLI::App& app, Command& command) {
   app.add_option("--client-steps", scenario.client_steps, "Releases, cancels, wants again, leaves")
       ->capture_default_str();
   app.add_option("--orders", scenario.orders, "Copies, retirements, rebalancings")->capture_default_str();
+  app.add_option("--ticks", scenario.ticks, "Of the scheduler's clock")->capture_default_str();
   app.add_flag("--single-messages", scenario.single_messages, "Each message travels alone");
   app.add_flag("--gather", scenario.gather, "Several frames may reach the scheduler before it settles");
   app.add_flag("--step-by-step", scenario.step_by_step, "The scheduler expands one step at a time");

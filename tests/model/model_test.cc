@@ -45,6 +45,7 @@ std::vector<Scenario> scenarios() {
   };
   add("quiet", [](Scenario&) {});
   add("loss", [](Scenario& s) { s.losses = 1; });
+  add("no_room_ahead", [](Scenario& s) { s.large = true, s.losses = 1, s.kernel_failures = 1; });
   add("slow_loss", [](Scenario& s) { s.losses = 1, s.slow_news = true; });
   add("client", [](Scenario& s) { s.client_steps = 2; });
   add("client_and_loss", [](Scenario& s) { s.client_steps = 1, s.losses = 1; });
@@ -55,6 +56,7 @@ std::vector<Scenario> scenarios() {
     s.client_steps = 1;
   });
   add("operator", [](Scenario& s) { s.orders = 1, s.losses = 1; });
+  add("surplus", [](Scenario& s) { s.orders = 1, s.ticks = 1; });
   add("busy_peers", [](Scenario& s) { s.busy_answers = 1, s.client_steps = 1; });
   add("single_messages", [](Scenario& s) { s.single_messages = true, s.client_steps = 1; });
   add("long_turns", [](Scenario& s) { s.gather = true, s.client_steps = 1; });

@@ -39,12 +39,15 @@ Scenario random_scenario(Decisions& decisions) {
     scenario.need = decisions.chance(2) ? 8 : 150u << 10;
   }
   scenario.late = decisions.chance(2);
+  scenario.large = decisions.chance(3);
+  scenario.short_tasks = !decisions.chance(4);
   scenario.losses = static_cast<unsigned>(decisions.pick(0, scenario.workers - 1));
   scenario.slow_news = decisions.chance(2);
   scenario.kernel_failures = static_cast<unsigned>(decisions.chance(4) ? 1 : 0);
   scenario.busy_answers = static_cast<unsigned>(decisions.pick(0, 2));
   scenario.client_steps = static_cast<unsigned>(decisions.pick(0, 4));
   scenario.orders = static_cast<unsigned>(decisions.chance(3) ? decisions.pick(1, 3) : 0);
+  scenario.ticks = static_cast<unsigned>(decisions.pick(0, 2));
   scenario.single_messages = decisions.chance(2);
   scenario.gather = decisions.chance(3);
   scenario.step_by_step = decisions.chance(3);

@@ -37,6 +37,10 @@ std::string text(const msg::Message& message) {
           for (const auto& holder : m.holders) {
             words += fmt::format(", {} from w{}", text(holder.result.task), static_cast<std::uint32_t>(holder.worker));
           }
+          for (const auto& item : m.awaited) {
+            words += fmt::format(", {} from w{}'s #{}", text(item.result.task), static_cast<std::uint32_t>(item.worker),
+                                 static_cast<std::uint64_t>(item.attempt));
+          }
         }
         if constexpr (std::is_same_v<M, msg::FreeResults>) {
           for (const auto& result : m.results) words += " " + text(result.task);
@@ -94,6 +98,12 @@ void describe(CanonicalHash& hash, WorkerId worker, const msg::Message& message)
             hash.add(holder.result);
             hash.add(holder.worker);
           }
+          hash.add(m.awaited.size());
+          for (const auto& item : m.awaited) {
+            hash.add(item.result);
+            hash.add(item.worker);
+            hash.attempt(item.attempt);
+          }
         } else if constexpr (std::is_same_v<M, msg::AcquireReplicas>) {
           for (const auto& holder : m.results) {
             hash.add(holder.result);
@@ -138,9 +148,12 @@ void describe(CanonicalHash& hash, WorkerId worker, const std::deque<Frame>& cha
   }
 }
 
-void describe(CanonicalHash& hash, const std::deque<worker::StartFetch>& requests) {
+template <typename Requests>
+void describe_requests(CanonicalHash& hash, const Requests& requests) {
   hash.add(requests.size());
   for (const worker::StartFetch& fetch : requests) {
+    hash.attempt(fetch.attempt);
+    hash.add(fetch.at_most);
     hash.add(fetch.items.size());
     for (const auto& item : fetch.items) hash.add(item.result);
   }
@@ -166,6 +179,7 @@ World::World(std::shared_ptr<const Scenario> scenario)
   scheduler::SchedulerConfig config;
   config.log_size = 0;
   config.worker_timeout = {};
+  if (scenario_->short_tasks) config.short_task = std::chrono::hours(1);
   if (scenario_->step_by_step) {
     config.expansion_steps = 1;
     config.root_margin = 0;
@@ -194,6 +208,7 @@ void World::join(std::uint32_t worker) {
   options.threads = scenario_->threads;
   options.memory_limit = scenario_->memory_limit;
   options.worker = fmt::format("w{}", worker + 1);
+  if (scenario_->large) options.fetch.ahead_bytes = 1;
   node.joined = true;
   node.core = Shared(worker::WorkerState(options));
   msg::RegisterWorker about;
@@ -223,6 +238,7 @@ std::vector<Choice> World::choices() const {
     return found;
   }
   if (scheduler_->busy()) found.push_back({Kind::kExpand});
+  if (ticks_ < scenario_->ticks) found.push_back({Kind::kTick, true, 0, 0, {}});
   for (std::uint32_t worker = 0; worker < nodes_.size(); ++worker) add_worker_choices(worker, found);
   add_client_choices(found);
   return found;
@@ -260,7 +276,7 @@ void World::add_worker_choices(std::uint32_t worker, std::vector<Choice>& found)
     }
   }
   for (const auto& [peer, line] : node.lines) {
-    if (line.requests.empty() && line.replies.empty()) continue;
+    if (line.requests.empty() && line.waiting.empty() && line.replies.empty()) continue;
     if (!line.replies.empty()) found.push_back({Kind::kTake, false, worker, peer, {}});
     if (nodes_[peer].dead) {
       found.push_back({Kind::kFetchFails, false, worker, peer, {}});
@@ -314,6 +330,10 @@ void World::apply(const Choice& choice) {
     case Kind::kSettle:
       settle();
       break;
+    case Kind::kTick:
+      ++ticks_;
+      to_scheduler(scheduler::Tick{});
+      break;
     case Kind::kExpand:
       to_scheduler(scheduler::Tick{});
       break;
@@ -333,6 +353,7 @@ void World::apply(const Choice& choice) {
       const Line line = std::exchange(node.lines[choice.other], {});
       std::vector<worker::Event> events;
       for (const auto& fetch : line.answered) events.emplace_back(worker::FetchFailed{fetch.request});
+      for (const auto& fetch : line.waiting) events.emplace_back(worker::FetchFailed{fetch.request});
       for (const auto& fetch : line.requests) events.emplace_back(worker::FetchFailed{fetch.request});
       to_worker(choice.worker, std::move(events));
       break;
@@ -581,6 +602,7 @@ void World::carry_out(std::uint32_t worker, std::vector<worker::Action>& actions
                      if (job != node.jobs.end()) job->second.recalled = true;
                    },
                    [&](worker::ReleaseLayer&) { --node.layers; },
+                   [&](worker::AttemptEnded& ended) { attempt_ended(worker, ended.attempt); },
                },
                action);
   }
@@ -630,20 +652,49 @@ void World::end_kernel(std::uint32_t worker, AttemptId attempt) {
 void World::serve(std::uint32_t asker, std::uint32_t peer, bool busy) {
   if (busy) ++busy_answers_;
   Line& line = nodes_[asker].lines[peer];
-  msg::FetchReply reply{line.requests.front().request, {}};
-  for (const auto& item : line.requests.front().items) {
+  worker::StartFetch fetch = std::move(line.requests.front());
+  line.requests.pop_front();
+  const AttemptId attempt = fetch.attempt;
+  const auto here = [&](const auto& item) { return nodes_[peer].core->find(item.result) != nullptr; };
+  if (busy || attempt == AttemptId{} || std::all_of(fetch.items.begin(), fetch.items.end(), here)) {
+    return answer(asker, peer, std::move(fetch), busy);
+  }
+  line.waiting.push_back(std::move(fetch));
+  to_worker(peer, {worker::Await{attempt}});
+}
+
+void World::answer(std::uint32_t asker, std::uint32_t peer, worker::StartFetch fetch, bool busy) {
+  Line& line = nodes_[asker].lines[peer];
+  msg::FetchReply reply{fetch.request, {}};
+  for (const auto& item : fetch.items) {
     const Chunk* chunk = nodes_[peer].core->find(item.result);
     if (busy) {
       reply.items.push_back({msg::FetchStatus::kBusy, {}});
     } else if (chunk == nullptr) {
       reply.items.push_back({msg::FetchStatus::kMissing, {}});
+    } else if (fetch.at_most != 0 && chunk->nbytes() > fetch.at_most) {
+      reply.items.push_back({msg::FetchStatus::kLarge, {}});
     } else {
       reply.items.push_back({msg::FetchStatus::kOk, result_of(item.result.task)});
     }
   }
   line.replies.push_back(std::move(reply));
-  line.answered.push_back(std::move(line.requests.front()));
-  line.requests.pop_front();
+  line.answered.push_back(std::move(fetch));
+}
+
+void World::attempt_ended(std::uint32_t worker, AttemptId attempt) {
+  for (std::uint32_t asker = 0; asker < nodes_.size(); ++asker) {
+    const auto line = nodes_[asker].lines.find(worker);
+    if (line == nodes_[asker].lines.end()) continue;
+    auto waiting = std::exchange(line->second.waiting, {});
+    for (worker::StartFetch& fetch : waiting) {
+      if (fetch.attempt == attempt) {
+        answer(asker, worker, std::move(fetch), false);
+      } else {
+        line->second.waiting.push_back(std::move(fetch));
+      }
+    }
+  }
 }
 
 World::Node& World::node_of(WorkerId id) {
@@ -742,6 +793,9 @@ void World::check_nothing_left() const {
                            worker + 1, core.results(), core.attempts(), core.managed_bytes(), core.reserved_bytes(),
                            node.layers));
     }
+    for (const auto& [peer, line] : node.lines) {
+      if (!line.waiting.empty()) violated(fmt::format("w{} waits for w{} for ever", worker + 1, peer + 1));
+    }
   }
 }
 
@@ -771,10 +825,11 @@ void World::describe(CanonicalHash& hash) const {
       hash.add(job.recalled);
     }
     for (const auto& [peer, line] : node.lines) {
-      if (line.requests.empty() && line.answered.empty()) continue;
+      if (line.requests.empty() && line.waiting.empty() && line.answered.empty()) continue;
       hash.add(peer);
-      model::describe(hash, line.requests);
-      model::describe(hash, line.answered);
+      describe_requests(hash, line.requests);
+      describe_requests(hash, line.waiting);
+      describe_requests(hash, line.answered);
       for (const msg::FetchReply& reply : line.replies) {
         for (const auto& item : reply.items) hash.add(static_cast<std::uint64_t>(item.status));
       }
@@ -789,7 +844,8 @@ void World::describe(CanonicalHash& hash) const {
   }
   hash.add(unsettled_);
   hash.add(left_);
-  for (const unsigned had : {losses_, kernel_failures_, busy_answers_, client_steps_, orders_, answered_orders_}) {
+  for (const unsigned had :
+       {losses_, kernel_failures_, busy_answers_, client_steps_, orders_, ticks_, answered_orders_}) {
     hash.add(std::uint64_t{had});
   }
 }
@@ -812,6 +868,8 @@ std::string World::describe(const Choice& choice) const {
       return fmt::format("scheduler hears {}: {}", self, text(node.to_scheduler.front()));
     case Kind::kSettle:
       return "scheduler settles";
+    case Kind::kTick:
+      return "time passes for the scheduler";
     case Kind::kExpand:
       return "scheduler goes on expanding";
     case Kind::kServe:

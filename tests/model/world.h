@@ -39,12 +39,15 @@ struct Scenario {
   std::uint64_t memory_limit = 0;  // of each; 0: none
   std::uint64_t need = 8;          // what a kernel's plan asks for, of which the output takes 8
   bool late = false;               // the last worker joins at any time, or never
+  bool short_tasks = true;         // they may be bound ahead of inputs of several workers
+  bool large = false;              // a task ahead has no room for its inputs
 
   unsigned losses = 0;
   bool slow_news = false;  // that a worker is gone: its peers, and the scheduler, hear of it at different times
   unsigned kernel_failures = 0;
   unsigned busy_answers = 0;  // of workers that are asked for results
   unsigned client_steps = 0;  // releases, cancels, wants once more, leaves
+  unsigned ticks = 0;         // that the scheduler hears of
   unsigned orders = 0;        // of an operator: copy a result, retire a worker, rebalance
 
   bool single_messages = false;  // every message travels alone; else those of one turn arrive together
@@ -79,6 +82,7 @@ struct Choice {
     kHear,         // a worker takes the next frame from the scheduler
     kSpeak,        // the scheduler takes the next frame of a worker
     kSettle,       // the scheduler's turn ends
+    kTick,         // time passes for it
     kExpand,       // the scheduler goes on expanding
     kServe,        // a worker is reached by a peer's request and answers
     kServeBusy,    // the same, but it has no time
@@ -132,6 +136,7 @@ class World {
   // From one worker to a peer and back.
   struct Line {
     std::deque<worker::StartFetch> requests;
+    std::vector<worker::StartFetch> waiting;  // at the peer, for an attempt's end
     std::deque<msg::FetchReply> replies;
     std::deque<worker::StartFetch> answered;  // the requests of those replies
   };
@@ -183,6 +188,8 @@ class World {
   void carry_out(std::uint32_t worker, std::vector<worker::Action>& actions);
   void start(std::uint32_t worker, const worker::Execute& execute);
   void serve(std::uint32_t asker, std::uint32_t peer, bool busy);
+  void answer(std::uint32_t asker, std::uint32_t peer, worker::StartFetch fetch, bool busy);
+  void attempt_ended(std::uint32_t worker, AttemptId attempt);
   void send(std::deque<Frame>& channel, Frame frame);
   void end_kernel(std::uint32_t worker, AttemptId attempt);
 
@@ -201,7 +208,7 @@ class World {
   bool unsettled_ = false;
   bool left_ = false;
   std::uint64_t sequence_ = 0;
-  unsigned losses_ = 0, kernel_failures_ = 0, busy_answers_ = 0, client_steps_ = 0, orders_ = 0;  // had
+  unsigned losses_ = 0, kernel_failures_ = 0, busy_answers_ = 0, client_steps_ = 0, orders_ = 0, ticks_ = 0;  // had
   unsigned answered_orders_ = 0;
 };
 

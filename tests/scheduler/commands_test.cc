@@ -259,6 +259,75 @@ TEST_F(Commands, WhatIsReleasedMeanwhileNeedNotBeMoved) {
   EXPECT_THAT(answer(), HasSubstr("has left; 0 results"));
 }
 
+TEST_F(Commands, CopiesThatNobodyAskedForAreLetGoOf) {
+  const WorkerId w1 = cluster.worker(/*slots=*/4);
+  const ConnectionId c = results_on(w1, 1, 100);
+  const WorkerId w2 = cluster.worker(), w3 = cluster.worker();
+  order(msg::CommandKind::kReplicate, "x(0)", 2);
+  acquired(w2);
+  cluster.handle(Tick{});
+  EXPECT_THAT(holders(task_of(1, 0)), UnorderedElementsAre(w1, w2)) << "as many as an operator asked for";
+  cluster.from_worker(w3, msg::ReplicasAdded{{{task_of(1, 0), 0}}});
+  beat(w3, 1000);
+  EXPECT_THAT(cluster.take<msg::FreeResults>(w3), IsEmpty()) << "time passes first";
+  cluster.take<msg::ResultReady>(c);
+  cluster.handle(Tick{});
+  EXPECT_THAT(cluster.take<msg::FreeResults>(w3), SizeIs(1)) << "where most memory is taken";
+  EXPECT_THAT(holders(task_of(1, 0)), UnorderedElementsAre(w1, w2));
+  EXPECT_EQ(cluster.state.counters().surplus_dropped, 1u);
+  const auto told = cluster.take<msg::ResultReady>(c);
+  ASSERT_THAT(told, SizeIs(1)) << "clients must not ask the one that has it no more";
+  EXPECT_THAT(told[0].holders, UnorderedElementsAre(w1, w2));
+  cluster.handle(Tick{});
+  EXPECT_EQ(cluster.state.counters().surplus_dropped, 1u);
+}
+
+TEST_F(Commands, CopiesStayWhileSomebodyReadsThem) {
+  const WorkerId w1 = cluster.worker(/*slots=*/4);
+  const ConnectionId c = results_on(w1, 1, 100);
+  cluster.submit(c, {reads(layer_on({}, "y"), 0, layer_on({1}), {AllBlocks{}})}, {{1, 0, 0, 1}});
+  const msg::Assign reader = cluster.assigned(w1);
+  const WorkerId w2 = cluster.worker();
+  cluster.from_worker(w2, msg::ReplicasAdded{{{task_of(1, 0), 0}}});
+  cluster.handle(Tick{});
+  EXPECT_THAT(holders(task_of(1, 0)), SizeIs(2)) << "it may be fetched from either just now";
+  cluster.finish(w1, reader);
+  cluster.handle(Tick{});
+  EXPECT_THAT(holders(task_of(1, 0)), SizeIs(1));
+}
+
+TEST_F(Commands, CopiesStayWhenTheConfigurationSaysSo) {
+  SchedulerConfig config;
+  config.drop_surplus_replicas = false;
+  cluster.state = SchedulerState(config);
+  SetUp();
+  const WorkerId w1 = cluster.worker(/*slots=*/4);
+  results_on(w1, 1, 100);
+  const WorkerId w2 = cluster.worker();
+  cluster.from_worker(w2, msg::ReplicasAdded{{{task_of(1, 0), 0}}});
+  cluster.handle(Tick{});
+  EXPECT_THAT(holders(task_of(1, 0)), SizeIs(2));
+}
+
+TEST_F(Commands, OnlySoManyCopiesAreLookedAtInOneTick) {
+  constexpr std::uint32_t kMany = 600;
+  const WorkerId w1 = cluster.worker(/*slots=*/kMany);
+  results_on(w1, kMany, 100);
+  const WorkerId w2 = cluster.worker();
+  msg::ReplicasAdded added;
+  for (std::uint32_t i = 0; i < kMany; ++i) added.results.push_back({task_of(1, i), 0});
+  cluster.from_worker(w2, added);
+  std::uint64_t before = 0;
+  for (int ticks = 0; ticks < 3; ++ticks) {
+    cluster.handle(Tick{});
+    const std::uint64_t now = cluster.state.counters().surplus_dropped;
+    EXPECT_GT(now, before);
+    EXPECT_LE(now - before, 256u);
+    before = now;
+  }
+  EXPECT_EQ(before, kMany);
+}
+
 TEST_F(Commands, AResultIsReplicatedToAsManyWorkersAsAsked) {
   const WorkerId w1 = cluster.worker(/*slots=*/4);
   results_on(w1, 1, 100);

@@ -44,23 +44,92 @@ TEST(AheadBinding, ReadyTasksComeFirstWhileAThreadHasNothingToRun) {
   EXPECT_THAT(layers_of(cluster.take<msg::Assign>(w)), ElementsAre(1, 1, 2)) << "both roots before what follows";
 }
 
-TEST(AheadBinding, ATaskWithInputsOnTwoWorkersWaits) {
-  FakeCluster cluster;
-  const WorkerId w1 = cluster.worker(2);
-  const WorkerId w2 = cluster.worker(2);
-  const Layer x = layer_on({2}, "x");
-  const Layer sum = reads(layer_on({1}, "sum"), 0, x, {AllBlocks{}});
-  cluster.submit(cluster.client(), {x, sum}, {{1, 0, 0, 1}});
-  const auto first = cluster.take<msg::Assign>(w1), second = cluster.take<msg::Assign>(w2);
-  ASSERT_THAT(first, SizeIs(1));
-  ASSERT_THAT(second, SizeIs(1));
-  // When one of the two is there, what is left is made by one worker.
-  cluster.finish(w1, first[0]);
-  EXPECT_THAT(cluster.take<msg::Assign>(w1), IsEmpty());
-  const auto ahead = cluster.take<msg::Assign>(w2);
-  ASSERT_THAT(layers_of(ahead), ElementsAre(2));
-  ASSERT_THAT(ahead[0].holders, SizeIs(1)) << "the one that is there, elsewhere";
-  EXPECT_EQ(ahead[0].holders[0].worker, w1);
+// x0, x1 -> sum
+struct SumOnTwo {
+  SumOnTwo() {
+    const Layer x = layer_on({2}, "x");
+    cluster.submit(c, {x, reads(layer_on({1}, "sum"), 0, x, {AllBlocks{}})}, {{1, 0, 0, 1}});
+    first = cluster.take<msg::Assign>(w1), second = cluster.take<msg::Assign>(w2);
+  }
+  TaskPhase phase() const { return cluster.state.task(sum).phase; }
+  static SchedulerConfig config() {
+    SchedulerConfig config;
+    config.short_task = std::chrono::hours(1);
+    return config;
+  }
+  FakeCluster cluster{config()};
+  WorkerId w1 = cluster.worker(2), w2 = cluster.worker(2);
+  ConnectionId c = cluster.client();
+  std::vector<msg::Assign> first, second;
+  const TaskId sum = make_task_id(LayerId{2}, 0);
+};
+
+TEST(AheadBinding, ATaskWithInputsOnTwoWorkersIsToldWhoMakesThem) {
+  SumOnTwo t;
+  ASSERT_THAT(layers_of(t.first), ElementsAre(1, 2));
+  ASSERT_THAT(layers_of(t.second), ElementsAre(1));
+  EXPECT_THAT(t.first[1].holders, IsEmpty());
+  ASSERT_THAT(t.first[1].awaited, SizeIs(1)) << "the other one is made there";
+  EXPECT_EQ(t.first[1].awaited[0].result.task, t.second[0].task);
+  EXPECT_EQ(t.first[1].awaited[0].worker, t.w2);
+  EXPECT_EQ(t.first[1].awaited[0].attempt, t.second[0].attempt);
+  // The one that follows may be heard of first.
+  t.cluster.finish(t.w1, t.first[0]);
+  t.cluster.finish(t.w1, t.first[1]);
+  EXPECT_THAT(t.cluster.take<msg::ResultReady>(t.c), SizeIs(1));
+  t.cluster.finish(t.w2, t.second[0]);
+  EXPECT_EQ(t.cluster.state.counters().stale_answers, 0u);
+  EXPECT_EQ(t.cluster.state.counters().processing, 0u);
+  t.cluster.release(t.c, {{1, 0, 0, 1}});
+  EXPECT_EQ(t.cluster.state.counters().memory, 0u);
+}
+
+TEST(AheadBinding, WhatFollowsAnAttemptOfALostWorkerIsAskedBack) {
+  SumOnTwo t;
+  t.cluster.handle(WorkerLost{t.w2, LossReason::kConnection, "gone"});
+  const auto retracts = t.cluster.take<msg::Retract>(t.w1);
+  ASSERT_THAT(retracts, SizeIs(1));
+  EXPECT_EQ(retracts[0].attempt, t.first[1].attempt);
+  EXPECT_FALSE(retracts[0].cancel);
+  t.cluster.give_back(t.w1, t.first[1]);
+  const auto again = t.cluster.take<msg::Assign>(t.w1);
+  ASSERT_FALSE(again.empty());
+  EXPECT_EQ(again[0].task, t.second[0].task);
+  t.cluster.finish(t.w1, t.first[0]);
+  for (const msg::Assign& assign : again) t.cluster.finish(t.w1, assign);
+  for (const msg::Assign& assign : t.cluster.take<msg::Assign>(t.w1)) t.cluster.finish(t.w1, assign);
+  EXPECT_THAT(t.cluster.take<msg::ResultReady>(t.c), SizeIs(1));
+}
+
+TEST(AheadBinding, OneThatHadItsInputsInTimeGoesOn) {
+  SumOnTwo t;
+  t.cluster.finish(t.w1, t.first[0]);
+  t.cluster.handle(WorkerLost{t.w2, LossReason::kConnection, "gone"});
+  EXPECT_EQ(t.phase(), TaskPhase::kRetracting);
+  t.cluster.from_worker(t.w1, msg::TaskRunning{t.first[1].attempt, t.first[1].task});
+  EXPECT_EQ(t.phase(), TaskPhase::kRunning);
+  t.cluster.finish(t.w1, t.first[1]);
+  EXPECT_THAT(t.cluster.take<msg::ResultReady>(t.c), SizeIs(1));
+}
+
+TEST(AheadBinding, AskedBackAndThenNotNeededItIsCancelled) {
+  SumOnTwo t;
+  t.cluster.handle(WorkerLost{t.w2, LossReason::kConnection, "gone"});
+  t.cluster.take<msg::Retract>(t.w1);
+  t.cluster.release(t.c, {{1, 0, 0, 1}});
+  const auto retracts = t.cluster.take<msg::Retract>(t.w1);
+  EXPECT_TRUE(std::any_of(retracts.begin(), retracts.end(), [&](const msg::Retract& retract) {
+    return retract.attempt == t.first[1].attempt && retract.cancel;
+  }));
+}
+
+TEST(AheadBinding, AfterAFailedFetchItWaitsForItsInputs) {
+  SumOnTwo t;
+  t.cluster.give_back(t.w1, t.first[1], {{{t.second[0].task, 0}, t.w2}});
+  EXPECT_EQ(t.cluster.state_of(t.sum), TaskState::kWaiting) << "w1 does not reach w2";
+  t.cluster.finish(t.w1, t.first[0]);
+  EXPECT_EQ(t.cluster.state_of(t.sum), TaskState::kProcessing) << "where the other one is made it needs only w1";
+  EXPECT_EQ(t.cluster.state.task(t.sum).worker, t.w2);
 }
 
 TEST(AheadBinding, WhatIsReturnedWithItsProducerWaitsAndFollowsItElsewhere) {

@@ -28,6 +28,7 @@ struct FakeWorker {
   std::map<LayerId, msg::LayerPtr> layers;
   std::set<WorkerId> addresses;
   std::map<AttemptId, Attempt> attempts;
+  AttemptId last_attempt{};
   std::uint64_t granted = 0, sent = 0, received = 0;
 
   void answer(AttemptId attempt, msg::Message message) {
@@ -39,6 +40,11 @@ struct FakeWorker {
   bool makes(TaskId task) const {
     return std::any_of(attempts.begin(), attempts.end(),
                        [task](const auto& held) { return held.second.assign.task == task && !held.second.abandoned; });
+  }
+  // It has the attempt, or will be given it.
+  bool will_end(AttemptId attempt) const {
+    const auto found = attempts.find(attempt);
+    return found == attempts.end() ? attempt > last_attempt : !found->second.abandoned;
   }
   std::uint64_t hash() const {
     std::uint64_t hash = 0;
@@ -144,6 +150,7 @@ class Storm {
     config.expansion_steps = seed % 2 == 0 ? 3 : 1000;
     config.log_size = 4096;
     config.worker_timeout = Time{};
+    if (seed % 4 != 0) config.short_task = std::chrono::hours(1);
     return config;
   }
   std::size_t pick(std::size_t low, std::size_t high) {
@@ -212,6 +219,12 @@ class Storm {
       ++worker.received;
       EXPECT_TRUE(worker.layers.contains(layer_of(assign->task))) << "assigned a task of a layer it was not told of";
       for (const auto& holder : assign->holders) EXPECT_TRUE(worker.addresses.contains(holder.worker));
+      for (const auto& item : assign->awaited) {
+        EXPECT_TRUE(worker.addresses.contains(item.worker));
+        EXPECT_LT(item.attempt, assign->attempt) << "awaits what is bound after it";
+      }
+      EXPECT_GT(assign->attempt, worker.last_attempt);
+      worker.last_attempt = assign->attempt;
       EXPECT_TRUE(worker.attempts.emplace(assign->attempt, FakeWorker::Attempt{*assign, false, false}).second);
     } else if (const auto* retract = std::get_if<msg::Retract>(&message)) {
       const auto found = worker.attempts.find(retract->attempt);
@@ -257,22 +270,37 @@ class Storm {
       return;
     }
     std::vector<msg::TaskReturned::Missing> missing;
-    bool follows = false;  // an attempt that is here makes an input
+    bool follows = false;  // an attempt makes an input, here or elsewhere
+    bool in_vain = false;  // it ended without
     const Layer& layer = *worker.layers.at(layer_of(assign.task));
     for (std::size_t r = 0; r < layer.inputs.size(); ++r) {
       for_each_producer(layer, r, index_of(assign.task), [&](std::uint32_t producer) {
         const ResultId input{make_task_id(static_cast<LayerId>(layer.inputs[r].layer), producer),
                              layer.inputs[r].output};
         if (worker.store.contains(input)) return;
+        const auto awaited = std::find_if(assign.awaited.begin(), assign.awaited.end(),
+                                          [&](const auto& item) { return item.result == input; });
         if (worker.makes(input.task)) {
           follows = true;
+        } else if (awaited != assign.awaited.end()) {
+          const auto peer = workers_.find(awaited->worker);
+          if (peer == workers_.end()) {
+            missing.push_back({input, awaited->worker});
+          } else if (peer->second.store.contains(input)) {
+            worker.store.insert(input);
+            worker.outbox.push_back(msg::ReplicasAdded{{input}});
+          } else if (peer->second.will_end(awaited->attempt)) {
+            follows = true;
+          } else {
+            in_vain = true;
+          }
         } else {
           fetch(worker, assign, input, missing);
         }
       });
     }
-    if (follows && missing.empty()) return;
-    if (missing.empty()) {
+    if (follows && missing.empty() && !in_vain) return;
+    if (missing.empty() && !in_vain) {
       attempt.executing = true;
     } else {
       worker.answer(assign.attempt, msg::TaskReturned{assign.attempt, assign.task, std::move(missing)});

@@ -17,6 +17,20 @@ class AheadTest : public CoreTest {
     CoreTest::start(threads, memory_limit);
     give(msg::DefineLayer{kTwice, with_input(make_layer("twice", kTasks, kItems), kAdd, kTasks, SameBlock{0}), {}});
   }
+  static constexpr LayerId kPairs{5};  // task i reads chunks 2i and 2i + 1 of kSource
+  static constexpr std::uint64_t kSmall = kItems * 8, kLarge = kSmall - 1;
+  // Tasks ahead take pieces of at most so many bytes.
+  void start_pairs(std::uint64_t ahead_bytes, unsigned awaited_per_peer = 100, std::uint64_t memory_limit = 0) {
+    CoreOptions options;
+    options.threads = 1;
+    options.worker = "w";
+    options.memory_limit = memory_limit;
+    options.fetch.ahead_bytes = ahead_bytes;
+    options.fetch.awaited_per_peer = awaited_per_peer;
+    begin(options);
+    give(msg::DefineLayer{
+        kPairs, with_input(make_layer("pairs", kTasks / 2, kItems), kSource, kTasks, FanIn{0, 2}), {}});
+  }
   void assign_chain() {
     assign(1, kSource, 0);
     assign(2, kAdd, 0);
@@ -40,18 +54,171 @@ TEST_F(AheadTest, AChainRunsWithoutAnotherWordOfTheScheduler) {
 }
 
 TEST_F(AheadTest, OtherInputsAreFetchedWhenTheLocalOnesAreThere) {
-  start();
-  const LayerId pairs{5};
-  give(msg::DefineLayer{pairs, with_input(make_layer("pairs", kTasks / 2, kItems), kSource, kTasks, FanIn{0, 2}), {}});
-  assign(1, kSource, 1);
-  assign(2, pairs, 0, {{result(kSource, 0), kPeer}});
+  start_pairs(kLarge, 100, 2 * kItems * 8 - 1 + (256u << 10));
+  assign(1, kSource, 1);  // takes more than half of the memory
+  assign(2, kPairs, 0, {{result(kSource, 0), kPeer}});
   EXPECT_EQ(state_of(2), TaskState::kAhead);
   EXPECT_THAT(fetches, IsEmpty()) << "a task that is ahead holds a place and no bytes";
   finish(1);
   EXPECT_EQ(state_of(2), TaskState::kFetching);
   ASSERT_THAT(fetches, SizeIs(1));
+  EXPECT_EQ(fetches[0].at_most, 0u);
   answer(fetches[0]);
   EXPECT_EQ(started(), (Attempts{1, 2}));
+}
+
+TEST_F(AheadTest, SmallOnesComeMeanwhile) {
+  start_pairs(kSmall);
+  assign(1, kSource, 1);
+  assign(2, kPairs, 0, {{result(kSource, 0), kPeer}});
+  ASSERT_THAT(fetches, SizeIs(1));
+  EXPECT_EQ(fetches[0].attempt, AttemptId{}) << "it is there, as far as the scheduler knows";
+  EXPECT_EQ(fetches[0].at_most, kSmall) << "no room is reserved for it";
+  answer(fetches[0]);
+  EXPECT_EQ(state_of(2), TaskState::kAhead);
+  finish(1);
+  EXPECT_EQ(started(), (Attempts{1, 2}));
+}
+
+TEST_F(AheadTest, WhatAPeerIsToMakeIsAskedForAtOnce) {
+  start_pairs(kSmall);
+  assign_ahead(5, kPairs, 0, {{result(kSource, 0), kPeer, AttemptId{3}}, {result(kSource, 1), kOther, AttemptId{4}}});
+  EXPECT_EQ(state_of(5), TaskState::kAhead);
+  ASSERT_THAT(fetches, SizeIs(2));
+  EXPECT_EQ(fetches[0].attempt, AttemptId{3});
+  EXPECT_EQ(fetches[1].attempt, AttemptId{4});
+  EXPECT_EQ(state->reserved_bytes(), 0u);
+  answer(fetches[0]);
+  EXPECT_EQ(state_of(5), TaskState::kAhead);
+  answer(fetches[1]);
+  EXPECT_EQ(started(), Attempts{5});
+  finish(5);
+  EXPECT_THAT(sent_of<msg::TaskFinished>(), SizeIs(1));
+}
+
+TEST_F(AheadTest, WhatIsLargeIsFetchedOnceAllIsThereIfMemoryIsShort) {
+  start_pairs(kSmall, 100, 2 * kItems * 8 - 1 + (256u << 10));
+  assign(1, kSource, 9);  // takes more than half of the memory
+  assign_ahead(5, kPairs, 0, {{result(kSource, 0), kPeer, AttemptId{3}}, {result(kSource, 1), kOther, AttemptId{4}}});
+  const std::uint64_t reserved = state->reserved_bytes();
+  answer(fetches[0], msg::FetchStatus::kLarge);
+  EXPECT_EQ(state_of(5), TaskState::kAhead);
+  EXPECT_EQ(state->reserved_bytes(), reserved);
+  answer(fetches[1]);
+  ASSERT_THAT(fetches, SizeIs(3));
+  EXPECT_EQ(fetches[2].peer, kPeer);
+  EXPECT_EQ(fetches[2].attempt, AttemptId{});
+  EXPECT_EQ(fetches[2].at_most, 0u);
+  EXPECT_EQ(state->reserved_bytes(), reserved + kItems * 8);
+  finish(1);
+  answer(fetches[2]);
+  EXPECT_EQ(started(), (Attempts{1, 5}));
+}
+
+TEST_F(AheadTest, ElseItIsFetchedAsSoonAsItIsThere) {
+  start_pairs(kSmall);
+  assign_ahead(5, kPairs, 0, {{result(kSource, 0), kPeer, AttemptId{3}}, {result(kSource, 1), kOther, AttemptId{4}}});
+  answer(fetches[0], msg::FetchStatus::kLarge);
+  EXPECT_EQ(state_of(5), TaskState::kAhead);
+  ASSERT_THAT(fetches, SizeIs(3));
+  EXPECT_EQ(fetches[2].at_most, 0u);
+  EXPECT_EQ(state->reserved_bytes(), kItems * 8u);
+  answer(fetches[2]);
+  answer(fetches[1]);
+  EXPECT_EQ(started(), Attempts{5});
+}
+
+TEST_F(AheadTest, WhatWasFetchedEarlyGoesWhenOthersNeedTheRoom) {
+  constexpr std::uint64_t kNeed = kItems * 8 + (128u << 10);  // of the first task of a layer
+  start_pairs(kLarge, 100, kNeed + kItems * 8 - 1);
+  assign_ahead(5, kPairs, 0, {{result(kSource, 0), kPeer, AttemptId{3}}}, {{result(kSource, 1), kOther}});
+  ASSERT_THAT(fetches, SizeIs(2)) << "half of the memory is free";
+  EXPECT_EQ(fetches[0].attempt, AttemptId{3});
+  EXPECT_EQ(state->reserved_bytes(), kItems * 8u);
+  answer(fetches[1]);
+  EXPECT_EQ(state->managed_bytes(), kItems * 8u);
+  assign(6, kSource, 9);
+  EXPECT_EQ(started(), Attempts{6});
+  EXPECT_EQ(state->managed_bytes(), 0u);
+  finish(6);
+  give(msg::FreeResults{{result(kSource, 9)}});
+  answer(fetches[0], msg::FetchStatus::kLarge);
+  ASSERT_THAT(fetches, SizeIs(3));
+  answer(fetches[2]);
+  ASSERT_THAT(fetches, SizeIs(4)) << "what was given up, in its time";
+  EXPECT_EQ(fetches[3].peer, kOther);
+  answer(fetches[3]);
+  EXPECT_EQ(started(), (Attempts{6, 5}));
+}
+
+TEST_F(AheadTest, APeersAttemptThatEndsWithoutAResultReturnsIt) {
+  start_pairs(kSmall);
+  assign_ahead(5, kPairs, 0, {{result(kSource, 0), kPeer, AttemptId{3}}, {result(kSource, 1), kOther, AttemptId{4}}});
+  answer(fetches[1], msg::FetchStatus::kMissing);
+  const auto returned = sent_of<msg::TaskReturned>();
+  ASSERT_THAT(returned, SizeIs(1));
+  EXPECT_THAT(returned[0].missing, IsEmpty()) << "which is news and no failure";
+  EXPECT_EQ(state->attempts(), 0u);
+  answer(fetches[0]);
+  EXPECT_EQ(state->managed_bytes(), 0u) << "nobody wants it any more";
+}
+
+TEST_F(AheadTest, APeerThatIsGoneIsReported) {
+  start_pairs(kSmall);
+  assign_ahead(5, kPairs, 0, {{result(kSource, 0), kPeer, AttemptId{3}}, {result(kSource, 1), kPeer, AttemptId{4}}});
+  for (int tries = 0; held(5) && tries < 10; ++tries) {
+    for (const StartFetch& fetch : std::exchange(fetches, {})) give(FetchFailed{fetch.request});
+    now += std::chrono::seconds(1);
+    give(Tick{});
+  }
+  const auto returned = sent_of<msg::TaskReturned>();
+  ASSERT_THAT(returned, SizeIs(1));
+  ASSERT_FALSE(returned[0].missing.empty());
+  EXPECT_EQ(returned[0].missing[0].holder, kPeer);
+}
+
+TEST_F(AheadTest, RequestsThatWaitDontKeepOthersFromThePeer) {
+  start_pairs(kSmall, 2);
+  assign_ahead(5, kPairs, 0, {{result(kSource, 0), kPeer, AttemptId{3}}, {result(kSource, 1), kPeer, AttemptId{4}}});
+  assign_ahead(6, kPairs, 1, {{result(kSource, 2), kPeer, AttemptId{3}}, {result(kSource, 3), kPeer, AttemptId{4}}});
+  EXPECT_THAT(fetches, SizeIs(2)) << "as many as may wait there";
+  assign(7, kAdd, 9, {{result(kSource, 9), kPeer}});
+  ASSERT_THAT(fetches, SizeIs(3));
+  answer(fetches[2]);
+  EXPECT_EQ(started(), Attempts{7});
+  answer(fetches[0]);
+  ASSERT_THAT(fetches, SizeIs(4)) << "the next in order";
+  EXPECT_EQ(fetches[3].items[0].result, result(kSource, 2));
+}
+
+TEST_F(AheadTest, OneThatIsFetchedForAnotherTaskTooHasRoomReserved) {
+  start_pairs(kSmall);
+  assign_ahead(5, kPairs, 0, {{result(kSource, 0), kPeer, AttemptId{3}}, {result(kSource, 1), kOther, AttemptId{4}}});
+  assign(6, kAdd, 0, {{result(kSource, 0), kPeer}});  // it is there by now
+  EXPECT_THAT(fetches, SizeIs(2)) << "it is asked for already";
+  EXPECT_EQ(state->reserved_bytes(), kItems * 8u);
+  answer(fetches[0], msg::FetchStatus::kLarge);
+  ASSERT_THAT(fetches, SizeIs(3)) << "there is room for it now";
+  answer(fetches[2]);
+  EXPECT_EQ(started(), Attempts{6});
+  answer(fetches[1]);
+  EXPECT_EQ(state->reserved_bytes(), kItems * 8 + (128u << 10)) << "of the kernel that runs";
+}
+
+TEST_F(AheadTest, PeersHearWhenAnAttemptEnds) {
+  start();
+  give(Await{AttemptId{2}});
+  assign_chain();
+  give(Await{AttemptId{1}});
+  give(Await{AttemptId{3}});
+  finish(1);
+  EXPECT_EQ(ended, Attempts{1});
+  give(Await{AttemptId{1}});
+  EXPECT_EQ(ended, (Attempts{1, 1})) << "it has ended: at once";
+  give(msg::Retract{AttemptId{2}, make_task_id(kAdd, 0)});
+  EXPECT_EQ(ended, (Attempts{1, 1, 2, 3})) << "it is abandoned, and the other came back for that";
+  give(Await{AttemptId{2}});
+  EXPECT_EQ(ended.back(), 2u);
 }
 
 TEST_F(AheadTest, AFailureReturnsAllThatCountedOnIt) {

@@ -49,6 +49,9 @@ class CoreTest : public ::testing::Test {
     options.threads = threads;
     options.memory_limit = memory_limit;
     options.worker = "w";
+    begin(options);
+  }
+  void begin(const CoreOptions& options) {
     state = std::make_unique<WorkerState>(options);
     give(msg::WorkerRegistered{kSelf, 500});
     give(msg::WorkerAddress{kPeer, "tcp://peer:1"});
@@ -72,6 +75,8 @@ class CoreTest : public ::testing::Test {
         fetches.push_back(std::move(*fetch));
       } else if (auto* recall = std::get_if<Recall>(&action)) {
         recalls.push_back(*recall);
+      } else if (const auto* end = std::get_if<AttemptEnded>(&action)) {
+        ended.push_back(static_cast<std::uint64_t>(end->attempt));
       } else {
         released.push_back(std::get<ReleaseLayer>(action).layer);
       }
@@ -80,7 +85,11 @@ class CoreTest : public ::testing::Test {
 
   void assign(std::uint64_t attempt, LayerId layer, std::uint32_t index, std::vector<msg::Assign::Holder> holders = {},
               std::int64_t priority = 0) {
-    give(msg::Assign{AttemptId{attempt}, make_task_id(layer, index), priority, std::move(holders)});
+    give(msg::Assign{AttemptId{attempt}, make_task_id(layer, index), priority, std::move(holders), {}});
+  }
+  void assign_ahead(std::uint64_t attempt, LayerId layer, std::uint32_t index,
+                    std::vector<msg::Assign::Awaited> awaited, std::vector<msg::Assign::Holder> holders = {}) {
+    give(msg::Assign{AttemptId{attempt}, make_task_id(layer, index), 0, std::move(holders), std::move(awaited)});
   }
 
   void finish(std::uint64_t attempt, std::uint64_t compute_ns = 100'000'000, std::int64_t items = kItems) {
@@ -130,6 +139,7 @@ class CoreTest : public ::testing::Test {
   std::vector<StartFetch> fetches;
   std::vector<Recall> recalls;
   std::vector<LayerId> released;
+  std::vector<std::uint64_t> ended;
 };
 
 }  // namespace tegula::worker

@@ -40,6 +40,8 @@ class World {
     options.fetch.request_items = static_cast<std::size_t>(pick(1, 5));
     options.fetch.request_bytes = static_cast<std::uint64_t>(pick(1, 500));
     options.fetch.bytes_in_flight = static_cast<std::uint64_t>(pick(1, 2000));
+    options.fetch.awaited_per_peer = static_cast<unsigned>(pick(1, 4));
+    options.fetch.ahead_bytes = static_cast<std::uint64_t>(pick(1, 200));
     state_ = std::make_unique<WorkerState>(options);
     limit_ = options.memory_limit;
     granted_ = state_->slots_granted();
@@ -61,7 +63,10 @@ class World {
   }
 
   void step() {
-    switch (pick(0, 9)) {
+    switch (pick(0, 10)) {
+      case 10:
+        await_something();
+        break;
       case 0:
       case 1:
       case 2:
@@ -151,10 +156,14 @@ class World {
       if (other == task) return;
     }
     if (results_.contains({task, 0})) return;
-    msg::Assign message{AttemptId{++assigned_}, task, pick(-3, 3), {}};
+    msg::Assign message{AttemptId{++assigned_}, task, pick(-3, 3), {}, {}};
     for (const auto& [id, box] : inputs_of(task)) {
       if (results_.contains(id) && !chance(5)) continue;
       if (chance(2)) continue;  // the scheduler believes what is not so
+      if (chance(15)) {
+        message.awaited.push_back({id, chance(50) ? kPeer : kOther, AttemptId{assigned_ + 1000}});
+        continue;
+      }
       for (const WorkerId holder : {kPeer, kOther, kSelf, WorkerId{9}}) {
         if (chance(holder == kPeer || holder == kOther ? 70 : 2)) message.holders.push_back({id, holder});
       }
@@ -166,7 +175,23 @@ class World {
   void retract() {
     if (held_.empty()) return;
     const auto [attempt, task] = *any_of(held_);
-    give(msg::Retract{attempt, task, chance(50)});
+    const bool cancel = chance(50);
+    if (cancel) abandoned_.insert(attempt);
+    give(msg::Retract{attempt, task, cancel});
+  }
+
+  // A peer waits for an attempt: one that is here, was, or is still to come.
+  void await_something() {
+    const AttemptId attempt{static_cast<std::uint64_t>(pick(1, static_cast<std::int64_t>(assigned_) + 3))};
+    if (!awaited_.insert(attempt).second) return;
+    give(Await{attempt});
+    const bool unknown = static_cast<std::uint64_t>(attempt) > assigned_;
+    if (unknown || (held_.contains(attempt) && !abandoned_.contains(attempt))) {
+      ASSERT_TRUE(awaited_.contains(attempt)) << "it is to come";
+    }
+    if (static_cast<std::uint64_t>(attempt) <= assigned_ && !held_.contains(attempt)) {
+      ASSERT_FALSE(awaited_.contains(attempt)) << "it has ended";
+    }
   }
 
   void free_something() {
@@ -189,6 +214,11 @@ class World {
       if (busy && chance(50)) answer.status = msg::FetchStatus::kBusy;
       if (unkind && chance(10)) answer.status = msg::FetchStatus::kMissing;
       if (unkind && chance(1)) answer.status = msg::FetchStatus::kBadBox;
+      if (answer.status == msg::FetchStatus::kOk && fetch.at_most != 0 &&
+          chunk_of(item.result, item.box).nbytes() > fetch.at_most) {
+        answer.status = msg::FetchStatus::kLarge;
+      }
+      if (unkind && chance(1)) answer.status = msg::FetchStatus::kLarge;
       if (answer.status == msg::FetchStatus::kOk) answer.chunk = chunk_of(item.result, item.box);
       reply.items.push_back(std::move(answer));
     }
@@ -260,6 +290,10 @@ class World {
       fetches_.emplace(fetch->request, *fetch);
     } else if (std::get_if<ReleaseLayer>(&action) != nullptr) {
       ++released_;
+    } else if (const auto* ended = std::get_if<AttemptEnded>(&action)) {
+      ASSERT_EQ(awaited_.erase(ended->attempt), 1u) << "told twice, or without being asked";
+      const auto held = held_.find(ended->attempt);
+      ASSERT_TRUE(held == held_.end() || abandoned_.contains(ended->attempt)) << "it has not ended";
     } else {
       hear(std::get<SendToScheduler>(action).message);
     }
@@ -301,6 +335,8 @@ class World {
   std::set<ResultId> results_;
   std::map<AttemptId, Execute> jobs_;
   std::set<AttemptId> recalled_;
+  std::set<AttemptId> abandoned_;  // perhaps: retracted with cancel
+  std::set<AttemptId> awaited_;    // by peers
   std::map<std::uint64_t, StartFetch> fetches_;
   std::uint64_t granted_ = 0;
   std::uint64_t assigned_ = 0;

@@ -217,12 +217,16 @@ class TestPeer {
   }
   msg::FetchReply fetch(std::vector<msg::Fetch::Item> items) {
     send(msg::Fetch{++request_, std::move(items)});
+    msg::FetchReply reply = receive();
+    EXPECT_EQ(reply.request, request_);
+    return reply;
+  }
+  msg::FetchReply receive() {
     std::unique_lock lock(mutex_);
     const bool in_time = changed_.wait_for(lock, kPatience, [this] { return !replies_.empty() || closed_; });
     if (!in_time || replies_.empty()) throw std::runtime_error("no reply");
     msg::FetchReply reply = std::move(replies_.front());
     replies_.erase(replies_.begin());
-    EXPECT_EQ(reply.request, request_);
     return reply;
   }
   void wait_until_closed() {

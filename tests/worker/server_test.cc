@@ -48,7 +48,7 @@ class ServerTest : public ::testing::TestWithParam<const char*> {
   }
 
   void assign(std::size_t worker, LayerId layer, std::uint32_t index, std::vector<msg::Assign::Holder> holders = {}) {
-    scheduler.send(worker, {msg::Assign{AttemptId{++attempts}, make_task_id(layer, index), 0, std::move(holders)}});
+    scheduler.send(worker, {msg::Assign{AttemptId{++attempts}, make_task_id(layer, index), 0, std::move(holders), {}}});
   }
 
   CommOptions peer_options() const {
@@ -145,6 +145,69 @@ TEST_P(ServerTest, WorkersFetchFromEachOther) {
   EXPECT_GT(beat.rss_bytes, 0u);
 }
 
+TEST_P(ServerTest, ARequestWaitsForTheAttemptThatMakesWhatItAsksFor) {
+  TestWorker& worker = add_worker();
+  TestPeer peer(worker.address(), peer_options());
+  close_gate();
+  assign(0, kGate, 0);
+  wait_until_at_gate(1);
+  peer.send(msg::Fetch{101, {{result(kGate, 0), {}}}, AttemptId{1}, 0});
+  peer.send(msg::Fetch{102, {{result(kGate, 1), {}}}, AttemptId{2}, 0});  // not assigned yet
+  EXPECT_EQ(peer.fetch({{result(kGate, 7), {}}}).items[0].status, msg::FetchStatus::kMissing) << "others don't wait";
+  open_gate();
+  const auto reply = peer.receive();
+  EXPECT_EQ(reply.request, 101u);
+  EXPECT_EQ(reply.items[0].status, msg::FetchStatus::kOk);
+  assign(0, kGate, 1);
+  const auto next = peer.receive();
+  EXPECT_EQ(next.request, 102u);
+  EXPECT_EQ(next.items[0].status, msg::FetchStatus::kOk);
+  peer.send(msg::Fetch{103, {{result(kGate, 5), {}}}, AttemptId{1}, 0});
+  EXPECT_EQ(peer.receive().items[0].status, msg::FetchStatus::kMissing) << "that attempt made nothing of the kind";
+  peer.send(msg::Fetch{104, {{result(kGate, 0), {}}}, AttemptId{}, 7});
+  EXPECT_EQ(peer.receive().items[0].status, msg::FetchStatus::kLarge) << "it has 8 bytes";
+}
+
+TEST_P(ServerTest, RequestsThatWaitAreBounded) {
+  TestWorker& worker = add_worker();
+  {
+    TestPeer peer(worker.address(), peer_options());
+    constexpr std::uint64_t kMost = 1024;
+    for (std::uint64_t i = 1; i <= kMost + 1; ++i) peer.send(msg::Fetch{i, {{result(kGate, 0), {}}}, AttemptId{1}, 0});
+    const auto reply = peer.receive();
+    EXPECT_EQ(reply.request, kMost + 1);
+    EXPECT_EQ(reply.items[0].status, msg::FetchStatus::kBusy);
+  }
+  // That peer has gone; others are answered.
+  TestPeer other(worker.address(), peer_options());
+  other.send(msg::Fetch{1, {{result(kGate, 0), {}}}, AttemptId{1}, 0});
+  assign(0, kGate, 0);
+  EXPECT_EQ(other.receive().items[0].status, msg::FetchStatus::kOk);
+}
+
+TEST_P(ServerTest, TasksFollowWhatAnotherWorkerMakes) {
+  const LayerId copy{6};
+  for (int i = 0; i < 2; ++i) add_worker();
+  scheduler.send(1, {msg::WorkerAddress{WorkerId{1}, registrations[0].address},
+                     define(copy, "test.sum", with_input(make_layer("copy", kCount, 1), kGate, kCount, SameBlock{0}))});
+  // The second worker has its tasks before the first one has heard of what they follow.
+  scheduler.send(
+      1, {msg::Assign{AttemptId{3}, make_task_id(copy, 0), 0, {}, {{result(kGate, 0), WorkerId{1}, AttemptId{1}}}},
+          msg::Assign{AttemptId{4}, make_task_id(kReverse, 0), 0, {}, {{result(kIndex, 2), WorkerId{1}, AttemptId{2}}}},
+          msg::Assign{AttemptId{6}, make_task_id(copy, 1), 0, {}, {{result(kGate, 1), WorkerId{1}, AttemptId{5}}}}});
+  scheduler.send(0, {msg::Assign{AttemptId{1}, make_task_id(kGate, 0), 0, {}, {}},
+                     msg::Assign{AttemptId{2}, make_task_id(kIndex, 2), 0, {}, {}}});
+  scheduler.wait_for<msg::TaskFinished>(1, 1);
+  TestPeer client(workers[1]->address(), peer_options());
+  EXPECT_EQ(first(client.fetch({{result(kReverse, 0), {}}}).items[0].chunk), 2.0);
+  EXPECT_EQ(scheduler.count<msg::TaskReturned>(1), 0u);
+  // One that comes back takes along what follows it.
+  scheduler.send(0, {msg::Assign{AttemptId{5}, make_task_id(kFail, 1), 0, {}, {}}});
+  const auto returned = scheduler.wait_for<msg::TaskReturned>(1);
+  EXPECT_EQ(returned.attempt, AttemptId{6});
+  EXPECT_TRUE(returned.missing.empty());
+}
+
 TEST_P(ServerTest, InputOfADeadPeerIsReportedMissing) {
   add_worker();
   scheduler.send(0, {msg::WorkerAddress{WorkerId{9}, std::string(GetParam()) == "inproc://" ? "inproc://nobody"
@@ -200,7 +263,7 @@ TEST_P(ServerTest, LostSchedulerIsJoinedAnewWithNothingLeft) {
   TestPeer client(worker.address(), peer_options());
   EXPECT_EQ(client.fetch({{result(kIndex, 0), {}}}).items[0].status, msg::FetchStatus::kMissing);
   // The kernel of the last life was cancelled; its attempt's number means another task now.
-  scheduler.send(1, {msg::Assign{AttemptId{2}, make_task_id(kIndex, 7), 0, {}}});
+  scheduler.send(1, {msg::Assign{AttemptId{2}, make_task_id(kIndex, 7), 0, {}, {}}});
   const auto finished = scheduler.wait_for<msg::TaskFinished>(1);
   EXPECT_EQ(finished.task, make_task_id(kIndex, 7));
   EXPECT_EQ(scheduler.count<msg::TaskFailed>(1), 0u);
@@ -288,7 +351,7 @@ TEST_P(ServerTest, LayerForgottenAndDefinedInOneBreathIsThere) {
   scheduler.wait_for<msg::TaskFinished>(0);
   std::vector<msg::Message> messages = {msg::ForgetLayer{kIndex}};
   for (msg::Message& layer : layers()) messages.push_back(std::move(layer));
-  messages.emplace_back(msg::Assign{AttemptId{++attempts}, make_task_id(kIndex, 1), 0, {}});
+  messages.emplace_back(msg::Assign{AttemptId{++attempts}, make_task_id(kIndex, 1), 0, {}, {}});
   scheduler.send(0, std::move(messages));
   EXPECT_EQ(scheduler.wait_for<msg::TaskFinished>(0, 1).task, make_task_id(kIndex, 1));
 }
@@ -301,7 +364,7 @@ TEST_P(ServerTest, ManyShortTasksStreamThrough) {
   for (std::uint32_t sent = 0; sent < 5000;) {
     std::vector<msg::Message> batch;
     for (; sent < 5000 && attempts < granted; ++sent) {
-      batch.emplace_back(msg::Assign{AttemptId{++attempts}, make_task_id(LayerId{9}, sent), 0, {}});
+      batch.emplace_back(msg::Assign{AttemptId{++attempts}, make_task_id(LayerId{9}, sent), 0, {}, {}});
     }
     if (!batch.empty()) scheduler.send(0, std::move(batch));
     if (sent == 5000) break;

@@ -1,6 +1,7 @@
 // The state as searches compare it: everything that a later decision or message depends on. Left out is what follows
 // from the rest (check.cc compares it) and what only people look at. Pieces and requests are known by what they are
-// for, not by their numbers; moments by how far they lie ahead.
+// for, not by their numbers; moments by how far they lie ahead. Which attempts are still to come follows from the
+// messages that are under way to this worker.
 //
 // Durations of kernels are compared as far as they decide anything while all kernels of a run take the same time.
 #include "src/canonical_hash.h"
@@ -54,9 +55,11 @@ void Fetches::canonical_hash(CanonicalHash& hash, Time now) const {
   for (const Piece* piece : pieces) {
     add_key(piece->key);
     hash.add(static_cast<std::uint64_t>(piece->stage));
+    hash.add(piece->reserved);
     hash.add(piece->bytes);
     for (const Candidate& holder : piece->holders) {
-      hash.add(holder.worker);
+      hash.add(holder.source.worker);
+      hash.attempt(holder.source.attempt);
       hash.add(holder.tries);
     }
     hash.add(piece->missing.size());
@@ -73,11 +76,13 @@ void Fetches::canonical_hash(CanonicalHash& hash, Time now) const {
     hash.add(worker);
     hash.add(peer.address);
     for (const PieceId id : peer.queue) add_key(pieces_.at(id).key);
+    for (const PieceId id : peer.waiting) add_key(pieces_.at(id).key);
     hash.add(std::max(peer.not_before - now, Time{0}).count());
     hash.add(std::min(peer.setbacks, 17u));  // more of them wait no longer
   }
   hash.unordered(requests_, [&](const auto& entry) {
     hash.add(entry.second.peer);
+    hash.add(entry.second.waits);
     hash.add(entry.second.bytes);
     for (const PieceId id : entry.second.pieces) add_key(pieces_.at(id).key);
   });
@@ -121,6 +126,7 @@ void WorkerState::canonical_hash(CanonicalHash& hash, Time now) const {
       for (const Chunk& chunk : task.inputs->pieces) hash.buffer(chunk.buffer().identity());
     }
     for (const TaskId producer : task.producers) hash.add(producer);
+    hash.add(task.awaited);
     hash.add(task.need);
     hash.add(task.granted);
     hash.add(task.wanted_back);
@@ -134,6 +140,7 @@ void WorkerState::canonical_hash(CanonicalHash& hash, Time now) const {
     for (const AttemptId attempt : ahead_of_.at(task)) hash.attempt(attempt);
   }
   for (const ResultId& id : sorted_keys(acquiring_)) hash.add(id);
+  hash.unordered(awaited_, [&](AttemptId attempt) { hash.attempt(attempt); });
   fetches_.canonical_hash(hash, now);
   hash.add(std::uint64_t{bypasses_});
   // How long the executor has been silent matters while all threads are busy, and only up to where silence ends.

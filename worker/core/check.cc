@@ -23,14 +23,15 @@ void Fetches::check_invariants() const {
     require(by_key_.contains(piece.key) && by_key_.at(piece.key) == id, name + " is found by its key");
     require(!piece.users.empty() || piece.stage == Stage::kInFlight, name + " has a user");
     if (piece.stage == Stage::kArrived) continue;
-    reserved += piece.bytes;
+    if (piece.reserved) reserved += piece.bytes;
     require(!piece.holders.empty(), name + " has somebody to ask");
     if (piece.stage == Stage::kInFlight) {
       ++in_flight;
       continue;
     }
     ++queued;
-    const auto& queue = peers_.at(piece.holders.front().worker).queue;
+    const Peer& peer = peers_.at(piece.holders.front().source.worker);
+    const auto& queue = piece.waits() ? peer.waiting : peer.queue;
     require(std::count(queue.begin(), queue.end(), id) == 1,
             name + " is queued once, at the holder it is to come from");
   }
@@ -38,18 +39,24 @@ void Fetches::check_invariants() const {
   require(reserved == reserved_bytes_, "reserved bytes are those of pieces that have not arrived");
   std::size_t in_queues = 0;
   for (const auto& [worker, peer] : peers_) {
-    in_queues += peer.queue.size();
-    require(peer.queue.empty() != waiting_peers_.contains(worker), "peers with a queue are waiting");
+    in_queues += peer.queue.size() + peer.waiting.size();
+    require(peer.idle() != waiting_peers_.contains(worker), "peers with a queue are waiting");
     require(peer.requests <= limits_.requests_per_peer, "requests per peer are bounded");
-    const auto mine =
-        std::count_if(requests_.begin(), requests_.end(), [&](const auto& r) { return r.second.peer == worker; });
-    require(static_cast<unsigned>(mine) == peer.requests, "a peer's requests are counted");
+    require(peer.waiting_requests <= limits_.awaited_per_peer, "requests that wait at a peer are bounded");
+    for (const bool waits : {false, true}) {
+      const auto mine = std::count_if(requests_.begin(), requests_.end(), [&](const auto& r) {
+        return r.second.peer == worker && r.second.waits == waits;
+      });
+      require(static_cast<unsigned>(mine) == (waits ? peer.waiting_requests : peer.requests),
+              "a peer's requests are counted");
+    }
   }
   require(in_queues == queued, "queues hold queued pieces and nothing else");
   std::uint64_t bytes = 0;
-  std::size_t asked = 0;
+  std::size_t asked = 0, at_once = 0;
   for (const auto& [number, request] : requests_) {
     bytes += request.bytes;
+    at_once += request.waits ? 0 : 1;
     asked += request.pieces.size();
     for (const PieceId id : request.pieces) {
       require(pieces_.contains(id) && pieces_.at(id).stage == Stage::kInFlight, "pieces of a request are in flight");
@@ -57,7 +64,17 @@ void Fetches::check_invariants() const {
   }
   require(asked == in_flight, "pieces in flight belong to one request each");
   require(bytes == bytes_in_flight_, "bytes in flight are those of the requests");
-  require(requests_.size() <= limits_.requests, "requests are bounded");
+  require(at_once == requests_in_flight_ && at_once <= limits_.requests, "requests are bounded");
+}
+
+std::size_t Fetches::outstanding(AttemptId attempt) const {
+  std::size_t inputs = 0;
+  for (const auto& [id, piece] : pieces_) {
+    if (piece.stage == Stage::kArrived) continue;
+    inputs += static_cast<std::size_t>(
+        std::count_if(piece.users.begin(), piece.users.end(), [&](const User& u) { return u.attempt == attempt; }));
+  }
+  return inputs;
 }
 
 std::vector<PieceId> Fetches::pieces_of(AttemptId attempt) const {
@@ -90,7 +107,8 @@ void WorkerState::check_invariants() const {
     if (task.slots.empty() && task.inputs != nullptr) {
       for (const Chunk& chunk : task.inputs->pieces) ledger.hold(chunk.buffer());
     }
-    require(task.producers.empty() == (task.state != TaskState::kAhead), name + " is ahead of somebody or is not");
+    const bool ahead_of_nobody = task.producers.empty() && task.awaited == 0;
+    require(ahead_of_nobody == (task.state != TaskState::kAhead), name + " is ahead of somebody or is not");
     for (const TaskId producer : task.producers) {
       require(attempt_of_.contains(producer), name + " counts on an attempt that is here");
       const auto& told = ahead_of_.at(producer);
@@ -100,18 +118,18 @@ void WorkerState::check_invariants() const {
     switch (task.state) {
       case TaskState::kAhead:
         ++ahead;
-        require(fetches_.pieces_of(attempt).empty(), name + " has not asked for anything");
+        require(fetches_.outstanding(attempt) == task.awaited, name + " counts what it has asked for");
         break;
       case TaskState::kWaiting:
         ++waiting;
         require(task.missing > 0, name + " waits for something");
         require(waiting_.contains(order_of(task)), name + " is in order");
-        require(fetches_.pieces_of(attempt).empty(), name + " has not asked for anything");
+        require(fetches_.outstanding(attempt) == 0, name + " has not asked for anything");
         break;
       case TaskState::kFetching:
         ++fetching;
         require(task.missing > 0, name + " waits for something");
-        require(!fetches_.pieces_of(attempt).empty(), name + " has asked for what it lacks");
+        require(fetches_.outstanding(attempt) == task.missing, name + " has asked for what it lacks");
         break;
       case TaskState::kReady:
         ++ready;
@@ -135,6 +153,11 @@ void WorkerState::check_invariants() const {
   require(ahead_edges == 0, "only tasks that are ahead are told of a producer's end");
   for (const auto& [id, attempt] : attempt_of_) {
     require(tasks_.contains(attempt) && tasks_.at(attempt).id == id, "the attempts of tasks are held");
+  }
+  for (const AttemptId attempt : awaited_) {
+    const auto found = tasks_.find(attempt);
+    require(found == tasks_.end() ? attempt > last_assigned_ : found->second.state != TaskState::kAbandoned,
+            "what peers wait for is to come");
   }
   require(granted == granted_bytes_, "granted bytes are those of the handed tasks");
   require(hash == attempts_hash_, "the hash is that of the attempts held");

@@ -55,11 +55,15 @@ struct Recalled {
 struct TooLate {
   AttemptId attempt{};
 };
+// A peer waits for what this attempt makes here: answered by AttemptEnded.
+struct Await {
+  AttemptId attempt{};
+};
 struct Tick {};  // only the time has changed
 
 using Event = std::variant<Tick, msg::Assign, KernelFinished, msg::FreeResults, msg::Retract, msg::DefineLayer,
                            msg::ForgetLayer, msg::WorkerAddress, msg::WorkerRegistered, msg::FetchReply, FetchFailed,
-                           KernelFailed, KernelNeeds, Recalled, TooLate, msg::AcquireReplicas>;
+                           KernelFailed, KernelNeeds, Recalled, TooLate, msg::AcquireReplicas, Await>;
 
 // ---- actions --------------------------------------------------------------------------------------------------------
 struct SendToScheduler {
@@ -71,6 +75,12 @@ struct StartFetch {
   WorkerId peer{};
   std::string address;
   std::vector<msg::Fetch::Item> items;
+  AttemptId attempt{};        // as in msg::Fetch
+  std::uint64_t at_most = 0;  //
+};
+// That attempt, which was awaited, will make nothing more here: what it made is kept by now.
+struct AttemptEnded {
+  AttemptId attempt{};
 };
 // Answered by KernelFinished, KernelFailed, KernelNeeds or Recalled.
 struct Execute {
@@ -89,6 +99,6 @@ struct Recall {
 struct ReleaseLayer {
   LayerId layer{};
 };
-using Action = std::variant<SendToScheduler, Execute, StartFetch, Recall, ReleaseLayer>;
+using Action = std::variant<SendToScheduler, Execute, StartFetch, Recall, ReleaseLayer, AttemptEnded>;
 
 }  // namespace tegula::worker

@@ -25,11 +25,14 @@ std::size_t Fetches::KeyHash::operator()(const Key& key) const noexcept {
 void Fetches::set_address(WorkerId worker, std::string address) { peers_[worker].address = std::move(address); }
 
 std::uint64_t Fetches::extra_bytes(const ResultId& result, const Box& box, std::uint64_t estimate) const {
-  return by_key_.contains(Key{result, box}) ? 0 : estimate;
+  const auto found = by_key_.find(Key{result, box});
+  if (found == by_key_.end()) return estimate;
+  const Piece& piece = pieces_.at(found->second);
+  return piece.reserved || piece.stage == Stage::kArrived ? 0 : piece.bytes;
 }
 
 Fetches::Wanted Fetches::want(const ResultId& result, const Box& box, std::uint64_t estimate,
-                              const std::vector<WorkerId>& holders, User user) {
+                              const std::vector<Source>& sources, User user, bool ahead) {
   const auto [found, is_new] = by_key_.try_emplace(Key{result, box}, last_piece_ + 1);
   const PieceId id = found->second;
   Piece& piece = pieces_[id];
@@ -38,22 +41,38 @@ Fetches::Wanted Fetches::want(const ResultId& result, const Box& box, std::uint6
     ++last_piece_;
     piece.key = found->first;
     piece.bytes = estimate;
-    for (const WorkerId holder : holders) piece.holders.push_back({holder, 0});
+    for (const Source& source : sources) piece.holders.push_back({source, 0});
     // Spread over the holders, so that a much wanted result is not asked from one worker by all.
     if (piece.holders.size() > 1) {
       const auto first = KeyHash{}(piece.key) % piece.holders.size();
       std::rotate(piece.holders.begin(), piece.holders.begin() + static_cast<std::ptrdiff_t>(first),
                   piece.holders.end());
     }
-    reserved_bytes_ += estimate;
+    piece.reserved = !ahead;
+    if (!ahead) reserved_bytes_ += estimate;
     enqueue(id, piece, false);
   } else {
-    for (const WorkerId holder : holders) {
-      const auto same = [holder](const Candidate& candidate) { return candidate.worker == holder; };
-      if (std::none_of(piece.holders.begin(), piece.holders.end(), same)) piece.holders.push_back({holder, 0});
+    for (const Source& source : sources) {
+      const auto same = [&](const Candidate& candidate) { return candidate.source == source; };
+      if (std::none_of(piece.holders.begin(), piece.holders.end(), same)) piece.holders.push_back({source, 0});
     }
+    if (!ahead) reserve(id, piece);
   }
   return {id, piece.stage == Stage::kArrived ? &piece.chunk : nullptr};
+}
+
+Fetches::Given Fetches::give_up(const ResultId& result, const Box& box, User user) {
+  const auto found = by_key_.find(Key{result, box});
+  if (found == by_key_.end()) return Given::kNothing;
+  const PieceId id = found->second;
+  Piece& piece = pieces_.at(id);
+  const bool arrived = piece.stage == Stage::kArrived;
+  if ((!arrived && !piece.reserved) || std::erase(piece.users, user) == 0) return Given::kNothing;
+  if (piece.users.empty() && piece.stage != Stage::kInFlight) {
+    if (!arrived) dequeue(id, piece);
+    erase(id);
+  }
+  return arrived ? Given::kArrived : Given::kOutstanding;
 }
 
 void Fetches::release(PieceId id, AttemptId attempt) {
@@ -62,30 +81,41 @@ void Fetches::release(PieceId id, AttemptId attempt) {
   Piece& piece = found->second;
   std::erase_if(piece.users, [attempt](const User& user) { return user.attempt == attempt; });
   if (!piece.users.empty() || piece.stage == Stage::kInFlight) return;
-  if (piece.stage == Stage::kQueued) {
-    const WorkerId holder = piece.holders.front().worker;
-    Peer& peer = peers_[holder];
-    std::erase(peer.queue, id);
-    if (peer.queue.empty()) waiting_peers_.erase(holder);
-  }
+  if (piece.stage == Stage::kQueued) dequeue(id, piece);
   erase(id);
 }
 
 void Fetches::enqueue(PieceId id, Piece& piece, bool in_front) {
   piece.stage = Stage::kQueued;
-  const WorkerId holder = piece.holders.front().worker;
-  Peer& peer = peers_[holder];
+  const WorkerId holder = piece.holders.front().source.worker;
+  std::deque<PieceId>& queue = peers_[holder].queue_of(piece);
   if (in_front) {
-    peer.queue.push_front(id);
+    queue.push_front(id);
   } else {
-    peer.queue.push_back(id);
+    queue.push_back(id);
   }
   waiting_peers_.insert(holder);
 }
 
+void Fetches::dequeue(PieceId id, Piece& piece) {
+  const WorkerId holder = piece.holders.front().source.worker;
+  Peer& peer = peers_[holder];
+  std::erase(peer.queue_of(piece), id);
+  if (peer.idle()) waiting_peers_.erase(holder);
+}
+
+void Fetches::reserve(PieceId id, Piece& piece) {
+  if (piece.reserved || piece.stage == Stage::kArrived) return;
+  const bool moves = piece.stage == Stage::kQueued && piece.holders.front().source.attempt == AttemptId{};
+  if (moves) dequeue(id, piece);
+  piece.reserved = true;
+  reserved_bytes_ += piece.bytes;
+  if (moves) enqueue(id, piece, false);
+}
+
 void Fetches::erase(PieceId id) {
   const auto found = pieces_.find(id);
-  if (found->second.stage != Stage::kArrived) reserved_bytes_ -= found->second.bytes;
+  if (found->second.stage != Stage::kArrived && found->second.reserved) reserved_bytes_ -= found->second.bytes;
   by_key_.erase(found->second.key);
   pieces_.erase(found);
 }
@@ -94,29 +124,57 @@ void Fetches::pump(Time now, std::vector<Action>& actions) {
   for (auto next = waiting_peers_.begin(); next != waiting_peers_.end();) {
     const WorkerId worker = *next;
     Peer& peer = peers_[worker];
-    while (!peer.queue.empty() && peer.requests < limits_.requests_per_peer && now >= peer.not_before) {
-      if (!requests_.empty() && (requests_.size() >= limits_.requests || bytes_in_flight_ >= limits_.bytes_in_flight))
-        return;
-      // A peer that failed is asked by one request at a time until it has answered.
-      if (peer.setbacks > 0 && peer.requests > 0) break;
-      StartFetch fetch{++last_request_, worker, peer.address, {}};
-      Request request{worker, 0, {}};
-      while (!peer.queue.empty() && request.pieces.size() < limits_.request_items) {
-        const PieceId id = peer.queue.front();
-        Piece& piece = pieces_.at(id);
-        if (!request.pieces.empty() && request.bytes + piece.bytes > limits_.request_bytes) break;
-        peer.queue.pop_front();
-        piece.stage = Stage::kInFlight;
-        request.bytes += piece.bytes;
-        request.pieces.push_back(id);
-        fetch.items.push_back({piece.key.result, piece.key.box});
-      }
-      ++peer.requests;
-      bytes_in_flight_ += request.bytes;
-      requests_.emplace(fetch.request, std::move(request));
-      actions.emplace_back(std::move(fetch));
+    if (now >= peer.not_before) {
+      ask_waiting(worker, peer, actions);
+      ask(worker, peer, actions);
     }
-    next = peer.queue.empty() ? waiting_peers_.erase(next) : std::next(next);
+    next = peer.idle() ? waiting_peers_.erase(next) : std::next(next);
+  }
+}
+
+void Fetches::ask(WorkerId worker, Peer& peer, std::vector<Action>& actions) {
+  while (!peer.queue.empty() && peer.requests < limits_.requests_per_peer) {
+    if (requests_in_flight_ > 0 &&
+        (requests_in_flight_ >= limits_.requests || bytes_in_flight_ >= limits_.bytes_in_flight))
+      return;
+    // A peer that failed is asked by one request at a time until it has answered.
+    if (peer.setbacks > 0 && peer.requests > 0) return;
+    StartFetch fetch{++last_request_, worker, peer.address, {}, {}, 0};
+    Request request{worker, false, 0, {}};
+    while (!peer.queue.empty() && request.pieces.size() < limits_.request_items) {
+      const PieceId id = peer.queue.front();
+      Piece& piece = pieces_.at(id);
+      if (!request.pieces.empty() && request.bytes + piece.bytes > limits_.request_bytes) break;
+      peer.queue.pop_front();
+      piece.stage = Stage::kInFlight;
+      request.bytes += piece.bytes;
+      request.pieces.push_back(id);
+      fetch.items.push_back({piece.key.result, piece.key.box});
+    }
+    ++peer.requests;
+    ++requests_in_flight_;
+    bytes_in_flight_ += request.bytes;
+    requests_.emplace(fetch.request, std::move(request));
+    actions.emplace_back(std::move(fetch));
+  }
+}
+
+void Fetches::ask_waiting(WorkerId worker, Peer& peer, std::vector<Action>& actions) {
+  while (!peer.waiting.empty() && peer.waiting_requests < limits_.awaited_per_peer) {
+    const PieceId id = peer.waiting.front();
+    peer.waiting.pop_front();
+    Piece& piece = pieces_.at(id);
+    piece.stage = Stage::kInFlight;
+    StartFetch fetch{++last_request_,
+                     worker,
+                     peer.address,
+                     {},
+                     piece.holders.front().source.attempt,
+                     piece.reserved ? 0 : limits_.ahead_bytes};
+    fetch.items.push_back({piece.key.result, piece.key.box});
+    ++peer.waiting_requests;
+    requests_.emplace(fetch.request, Request{worker, true, 0, {id}});
+    actions.emplace_back(std::move(fetch));
   }
 }
 
@@ -130,23 +188,29 @@ void Fetches::set_back(Peer& peer, Time now) {
 Fetches::Request Fetches::finish_request(std::unordered_map<std::uint64_t, Request>::iterator found) {
   Request request = std::move(found->second);
   requests_.erase(found);
-  --peers_[request.peer].requests;
-  bytes_in_flight_ -= request.bytes;
+  Peer& peer = peers_[request.peer];
+  if (request.waits) {
+    --peer.waiting_requests;
+  } else {
+    --peer.requests;
+    --requests_in_flight_;
+    bytes_in_flight_ -= request.bytes;
+  }
   return request;
 }
 
-void Fetches::next_holder(PieceId id, Piece& piece, Outcome& outcome) {
-  piece.missing.push_back({piece.key.result, piece.holders.front().worker});
+void Fetches::next_holder(PieceId id, Piece& piece, bool failed, Outcome& outcome) {
+  if (failed) piece.missing.push_back({piece.key.result, piece.holders.front().source.worker});
   piece.holders.erase(piece.holders.begin());
   if (piece.holders.empty()) {
-    outcome.lost.push_back({std::move(piece.missing), std::move(piece.users)});
+    outcome.lost.push_back({piece.key.result, std::move(piece.missing), std::move(piece.users)});
     erase(id);
   } else {
     enqueue(id, piece, false);
   }
 }
 
-void Fetches::settle_item(PieceId id, msg::FetchReply::Item item, Outcome& outcome) {
+void Fetches::settle_item(PieceId id, bool waited, msg::FetchReply::Item item, Outcome& outcome) {
   Piece& piece = pieces_.at(id);
   if (piece.users.empty()) {
     erase(id);
@@ -166,14 +230,28 @@ void Fetches::settle_item(PieceId id, msg::FetchReply::Item item, Outcome& outco
         erase(id);
         return;
       }
-      reserved_bytes_ -= piece.bytes;
+      if (piece.reserved) reserved_bytes_ -= piece.bytes;
       piece.stage = Stage::kArrived;
       piece.chunk = std::move(item.chunk);
       outcome.arrived.push_back({piece.key.result, piece.chunk, piece.users});
       return;
     }
     case msg::FetchStatus::kMissing:
-      next_holder(id, piece, outcome);
+      // That an attempt ended without making it is news and no failure.
+      next_holder(id, piece, piece.holders.front().source.attempt == AttemptId{}, outcome);
+      return;
+    case msg::FetchStatus::kLarge:
+      if (!waited) {  // it was asked for whatever its size
+        next_holder(id, piece, true, outcome);
+        return;
+      }
+      if (!piece.reserved) {
+        outcome.large.push_back({piece.key.result, piece.holders.front().source.worker, std::move(piece.users)});
+        erase(id);
+        return;
+      }
+      piece.holders.front().source.attempt = AttemptId{};  // room was found after it was asked for
+      enqueue(id, piece, true);
       return;
     case msg::FetchStatus::kBusy:
       std::rotate(piece.holders.begin(), piece.holders.begin() + 1,
@@ -201,7 +279,7 @@ Fetches::Outcome Fetches::replied(msg::FetchReply reply, Time now) {
     peer.setbacks = 0;
   }
   for (std::size_t i = request.pieces.size(); i-- > 0;) {  // backwards, so that what is asked again keeps its order
-    settle_item(request.pieces[i], std::move(reply.items[i]), outcome);
+    settle_item(request.pieces[i], request.waits, std::move(reply.items[i]), outcome);
   }
   return outcome;
 }
@@ -221,7 +299,7 @@ Fetches::Outcome Fetches::failed(std::uint64_t number, Time now) {
       std::rotate(piece.holders.begin(), piece.holders.begin() + 1, piece.holders.end());
       enqueue(id, piece, true);
     } else {
-      next_holder(id, piece, outcome);
+      next_holder(id, piece, true, outcome);
     }
   }
   return outcome;

@@ -1,5 +1,6 @@
 #include "worker/core/state.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 #include <variant>
@@ -125,6 +126,7 @@ void WorkerState::apply(msg::Assign& event) {
   const auto [place, is_new] = tasks_.try_emplace(event.attempt);
   if (!is_new) return;  // attempt numbers are never reused: this is the same message again
   ++received_;
+  last_assigned_ = std::max(last_assigned_, event.attempt);
   attempts_hash_ ^= msg::mix(event.attempt);
   Task& task = place->second;
   task.attempt = event.attempt;
@@ -162,10 +164,8 @@ void WorkerState::apply(msg::Assign& event) {
   }
   if (task.missing == 0) {
     become_ready(place);
-  } else if (wait_for_producers(task)) {
-    leave_state(task);
-    task.state = TaskState::kAhead;
-    ++ahead_;
+  } else {
+    go_ahead(place, std::move(event.awaited));
   }
 }
 
@@ -176,7 +176,7 @@ void WorkerState::apply(msg::Retract& event) {
   if (task.state == TaskState::kExecuting && event.cancel) {
     task.state = TaskState::kAbandoned;
     actions_->emplace_back(Recall{task.attempt, true});
-    settle_ahead(task.id);  // there will be no result
+    settle_ahead(task.id, task.attempt);  // there will be no result
   } else if (task.state == TaskState::kExecuting) {
     task.wanted_back = true;
     actions_->emplace_back(Recall{task.attempt, false});
@@ -380,6 +380,7 @@ void WorkerState::forget(TaskMap::iterator found) {
     if (ahead.empty()) ahead_of_.erase(producer);
   }
   const TaskId id = task.id;
+  const AttemptId attempt = task.attempt;
   const LayerId layer = layer_of(id);
   const bool counted = layers_.contains(layer);
   if (const auto latest = attempt_of_.find(id); latest != attempt_of_.end() && latest->second == task.attempt) {
@@ -390,7 +391,7 @@ void WorkerState::forget(TaskMap::iterator found) {
     --layers_.at(layer).tasks;
     release_layer_if_done(layer);
   }
-  settle_ahead(id);
+  settle_ahead(id, attempt);
 }
 
 }  // namespace tegula::worker

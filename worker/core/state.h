@@ -1,11 +1,15 @@
 // Every decision of a worker and no I/O: the same events in the same order give the same actions. Time arrives with the
 // events, what is done about the actions is the shell's matter. One thread at a time; copyable.
 //
-// A task's attempt goes ahead (inputs are made by other attempts here) -> waiting (inputs missing) -> fetching (inputs
-// asked for) -> ready -> executing (handed to the executor) -> answered and forgotten. Retracted while executing it is
-// abandoned: it ends as it likes and is then answered as returned. Each attempt is answered once: TaskFinished,
-// TaskFailed or TaskReturned. When an attempt ends without a result, those ahead of it that counted on it are returned
-// at once.
+// A task's attempt goes ahead (inputs are made by other attempts, here or on peers) -> waiting (inputs missing) ->
+// fetching (inputs asked for) -> ready -> executing (handed to the executor) -> answered and forgotten. Retracted while
+// executing it is abandoned: it ends as it likes and is then answered as returned. Each attempt is answered once:
+// TaskFinished, TaskFailed or TaskReturned. When an attempt ends without a result, those ahead of it that counted on it
+// are returned at once, here and, by the answer to what they asked, on peers.
+//
+// A task ahead has no bytes that others need. Inputs that are small come when they exist; of others it hears, and they
+// are fetched while half of the memory is free, or else when nothing is to be waited for any more, like those of any
+// task. What was fetched early is given up again as soon as something else does not fit.
 //
 // Memory: what is kept and what is reserved (pieces under way, outputs and scratch of handed tasks) stays under the
 // limit, but the first task in order always goes on when nothing else of its kind does, so there is no limit under
@@ -19,6 +23,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "src/graph.h"
@@ -99,6 +104,7 @@ class WorkerState {
     std::vector<Slot> slots;                   // until ready
     std::vector<msg::Assign::Holder> holders;  // until ready
     std::vector<TaskId> producers;             // kAhead: whose attempts here have not ended
+    std::uint32_t awaited = 0;                 // kAhead: slots asked for that have not been answered
     std::vector<PieceId> pieces;               // asked for, to be released
     std::shared_ptr<TaskInputs> inputs;        // the pieces are complete when ready
     std::uint64_t input_bytes = 0;             // of the pieces, at most; known when ready
@@ -125,24 +131,29 @@ class WorkerState {
   void apply(TooLate& event);
   void apply(Tick& event);
   void apply(msg::AcquireReplicas& event);
+  void apply(Await& event);
 
   // Lists the task's inputs and fills those that are here. Throws ValueError or IndexError when the description makes
   // no sense.
   void list_inputs(Task& task, const Layer& layer);
   void fill(Task& task, Slot& slot, Chunk chunk);
   bool fill_from_store(Task& task, Slot& slot);
-  // True: inputs of the task are to be made by attempts that are here; it is ahead of them now.
-  bool wait_for_producers(Task& task);
-  // The attempt of `producer` has ended: those ahead of it have their input, or are returned.
-  void settle_ahead(TaskId producer);
-  std::span<const msg::Assign::Holder> holders_of(const Task& task, const ResultId& result) const;
+  // Whether inputs of the task are to be made by other attempts: it is ahead of them then. It may be gone afterwards.
+  void go_ahead(TaskMap::iterator task, std::vector<msg::Assign::Awaited> awaited);
+  void wait_for_producers(Task& task, const std::vector<msg::Assign::Awaited>& awaited);
+  // Asks for what is elsewhere, or will be.
+  void ask_ahead(TaskMap::iterator task, const std::vector<msg::Assign::Awaited>& awaited);
+  void add_holders(const Task& task, const ResultId& result, std::vector<Fetches::Source>& sources) const;
+  void end_waiting(TaskMap::iterator task);  // if there is nothing left that it is ahead of
+  // The attempt of `producer` will make nothing more: those ahead of it have their input, or are returned.
+  void settle_ahead(TaskId producer, AttemptId attempt);
   void become_ready(TaskMap::iterator task);
   std::uint64_t estimate(const ResultId& result, const Box& box) const;
   std::uint64_t declared_need(const Task& task) const;
   void settle_fetches(Fetches::Outcome outcome);
   // Replicas that the scheduler asked for: fetched as inputs are, by an attempt that does not exist, then kept.
   static constexpr AttemptId kAcquisition{};
-  bool start_acquiring(const ResultId& result, std::vector<WorkerId> holders);  // false: it can't be had now
+  bool start_acquiring(const ResultId& result, const std::vector<Fetches::Source>& sources);  // false: not now
   void settle_acquisitions(const Fetches::Outcome& outcome);
 
   void settle();
@@ -156,6 +167,9 @@ class WorkerState {
   void watch_silence();
   void give_back_excess();
   bool fits(std::uint64_t bytes) const;
+  bool spare(std::uint64_t bytes) const;  // nobody needs them now
+  bool make_room(std::uint64_t bytes);    // fits(), if need be without what tasks ahead have fetched
+  void give_up_ahead();
   bool too_large(Task& task) const;
 
   // Each answers the attempt and forgets it; the task is gone afterwards.
@@ -181,6 +195,8 @@ class WorkerState {
   TaskMap tasks_;
   std::unordered_map<TaskId, AttemptId> attempt_of_;             // the latest of each task
   std::unordered_map<TaskId, std::vector<AttemptId>> ahead_of_;  // tasks in kAhead, by producer
+  std::unordered_set<AttemptId> awaited_;                        // by peers
+  AttemptId last_assigned_{};                                    // the greatest; they come in order
   std::set<Order> waiting_;
   std::set<Order> ready_;
   std::uint64_t ahead_ = 0;          // tasks in that state

@@ -13,6 +13,23 @@ namespace {
 // What a piece is taken to have until it is here, when its layer is not known on this worker.
 constexpr std::uint64_t kUnknownPieceBytes = 1u << 20;
 constexpr std::uint64_t kUnknownItemBytes = 8;
+// Attempts that peers name and that were not assigned yet. Beyond that a peer is told that there is none: it makes up
+// numbers.
+constexpr std::size_t kMostAwaited = 1u << 16;
+
+template <typename Named>
+bool before(const Named& a, const Named& b) {
+  return a.result < b.result;
+}
+
+// Those that name `result`, of a sorted list.
+template <typename Named>
+std::span<const Named> named(const std::vector<Named>& list, const ResultId& result) {
+  Named wanted;
+  wanted.result = result;
+  const auto [first, last] = std::equal_range(list.begin(), list.end(), wanted, &before<Named>);
+  return {first, last};
+}
 
 // What the pieces take together, each byte of a buffer counted once.
 std::uint64_t distinct_bytes(const std::vector<Chunk>& pieces) {
@@ -65,17 +82,22 @@ void WorkerState::fill(Task& task, Slot& slot, Chunk chunk) {
   --task.missing;
 }
 
-std::span<const msg::Assign::Holder> WorkerState::holders_of(const Task& task, const ResultId& result) const {
-  const auto [first, last] = std::equal_range(task.holders.begin(), task.holders.end(), msg::Assign::Holder{result, {}},
-                                              [](const auto& a, const auto& b) { return a.result < b.result; });
-  return {first, last};
+void WorkerState::go_ahead(TaskMap::iterator found, std::vector<msg::Assign::Awaited> awaited) {
+  Task& task = found->second;
+  // By result, once: a task may have thousands of inputs.
+  std::sort(task.holders.begin(), task.holders.end(), &before<msg::Assign::Holder>);
+  std::sort(awaited.begin(), awaited.end(), &before<msg::Assign::Awaited>);
+  wait_for_producers(task, awaited);
+  if (task.producers.empty() && awaited.empty()) return;
+  leave_state(task);
+  task.state = TaskState::kAhead;
+  ++ahead_;
+  ask_ahead(found, awaited);
 }
 
-bool WorkerState::wait_for_producers(Task& task) {
-  // By result, once: a task may have thousands of inputs.
-  std::sort(task.holders.begin(), task.holders.end(), [](const auto& a, const auto& b) { return a.result < b.result; });
+void WorkerState::wait_for_producers(Task& task, const std::vector<msg::Assign::Awaited>& awaited) {
   for (const Slot& slot : task.slots) {
-    if (slot.filled || !holders_of(task, slot.result).empty()) continue;
+    if (slot.filled || !named(task.holders, slot.result).empty() || !named(awaited, slot.result).empty()) continue;
     const TaskId producer = slot.result.task;
     const auto made = attempt_of_.find(producer);
     if (made == attempt_of_.end() || tasks_.at(made->second).state == TaskState::kAbandoned) continue;
@@ -83,10 +105,95 @@ bool WorkerState::wait_for_producers(Task& task) {
     task.producers.push_back(producer);
     ahead_of_[producer].push_back(task.attempt);
   }
-  return !task.producers.empty();
 }
 
-void WorkerState::settle_ahead(TaskId producer) {
+void WorkerState::ask_ahead(TaskMap::iterator found, const std::vector<msg::Assign::Awaited>& awaited) {
+  Task& task = found->second;
+  std::vector<Fetches::Source> sources;
+  std::vector<msg::TaskReturned::Missing> unreachable;
+  for (Slot& slot : task.slots) {
+    if (slot.filled) continue;
+    sources.clear();
+    const auto to_come = named(awaited, slot.result);
+    for (const auto& source : to_come) {
+      if (fetches_.knows(source.worker)) sources.push_back({source.worker, source.attempt});
+    }
+    if (sources.empty() && !to_come.empty()) unreachable.push_back({slot.result, to_come.front().worker});
+    const std::uint64_t bytes = estimate(slot.result, slot.box);
+    bool ahead = true;
+    if (to_come.empty()) {
+      ahead = bytes <= fetches_.ahead_bytes();
+      if (ahead || spare(fetches_.extra_bytes(slot.result, slot.box, bytes))) add_holders(task, slot.result, sources);
+    }
+    if (sources.empty()) continue;
+    const Fetches::User user{task.attempt, static_cast<std::uint32_t>(&slot - task.slots.data())};
+    const auto wish = fetches_.want(slot.result, slot.box, bytes, sources, user, ahead);
+    task.pieces.push_back(wish.piece);
+    if (wish.chunk != nullptr) {
+      fill(task, slot, *wish.chunk);
+    } else {
+      ++task.awaited;
+    }
+  }
+  if (unreachable.empty()) {
+    end_waiting(found);
+  } else {
+    answer_returned(found, std::move(unreachable));
+  }
+}
+
+// What was fetched early for tasks that are ahead goes. They fetch it again in their time, from where it was.
+void WorkerState::give_up_ahead() {
+  std::vector<TaskMap::iterator> done;
+  for (auto found = tasks_.begin(); ahead_ > 0 && found != tasks_.end(); ++found) {
+    Task& task = found->second;
+    if (task.state != TaskState::kAhead) continue;
+    for (Slot& slot : task.slots) {
+      if (named(task.holders, slot.result).empty()) continue;
+      const Fetches::User user{task.attempt, static_cast<std::uint32_t>(&slot - task.slots.data())};
+      switch (fetches_.give_up(slot.result, slot.box, user)) {
+        case Fetches::Given::kNothing:
+          break;
+        case Fetches::Given::kOutstanding:
+          --task.awaited;
+          break;
+        case Fetches::Given::kArrived:
+          ledger_.drop(slot.chunk.buffer());
+          slot.chunk = {};
+          slot.filled = false;
+          ++task.missing;
+          break;
+      }
+    }
+    done.push_back(found);
+  }
+  for (const auto found : done) end_waiting(found);
+}
+
+// Half of the memory is for what runs.
+bool WorkerState::spare(std::uint64_t bytes) const {
+  if (options_.memory_limit == 0) return true;
+  const std::uint64_t used = managed_bytes() + reserved_bytes(), half = options_.memory_limit / 2;
+  return used <= half && bytes <= half - used;
+}
+
+void WorkerState::add_holders(const Task& task, const ResultId& result, std::vector<Fetches::Source>& sources) const {
+  for (const msg::Assign::Holder& holder : named(task.holders, result)) {
+    if (holder.worker != self_ && fetches_.knows(holder.worker)) sources.push_back({holder.worker, {}});
+  }
+}
+
+void WorkerState::end_waiting(TaskMap::iterator found) {
+  Task& task = found->second;
+  if (!task.producers.empty() || task.awaited != 0) return;
+  if (task.missing == 0) return become_ready(found);
+  leave_state(task);
+  task.state = TaskState::kWaiting;
+  waiting_.insert(order_of(task));
+}
+
+void WorkerState::settle_ahead(TaskId producer, AttemptId ended) {
+  if (awaited_.erase(ended) != 0) actions_->emplace_back(AttemptEnded{ended});
   const auto ahead = ahead_of_.extract(producer);
   if (ahead.empty()) return;
   for (const AttemptId attempt : ahead.mapped()) std::erase(tasks_.at(attempt).producers, producer);
@@ -103,15 +210,23 @@ void WorkerState::settle_ahead(TaskId producer) {
       answer_failed(found, error.code(), error.what());
       continue;
     }
-    if (!filled) {
+    if (filled) {
+      end_waiting(found);
+    } else {
       answer_returned(found);
-    } else if (task.missing == 0) {
-      become_ready(found);
-    } else if (task.producers.empty()) {
-      leave_state(task);
-      task.state = TaskState::kWaiting;
-      waiting_.insert(order_of(task));
     }
+  }
+}
+
+// Attempts come in order, so one that is greater than all that came is still to come.
+void WorkerState::apply(Await& event) {
+  const auto found = tasks_.find(event.attempt);
+  const bool to_come = found == tasks_.end() ? event.attempt > last_assigned_ && awaited_.size() < kMostAwaited
+                                             : found->second.state != TaskState::kAbandoned;
+  if (to_come) {
+    awaited_.insert(event.attempt);
+  } else {
+    actions_->emplace_back(AttemptEnded{event.attempt});
   }
 }
 
@@ -190,8 +305,8 @@ void WorkerState::start_fetching(TaskMap::iterator found) {
   Task& task = found->second;
   // Whoever is named although unreachable from here is reported.
   std::vector<msg::TaskReturned::Missing> unobtainable;
-  std::vector<WorkerId> holders;
-  std::vector<std::pair<Slot*, std::vector<WorkerId>>> wanted;
+  std::vector<Fetches::Source> sources;
+  std::vector<std::pair<Slot*, std::vector<Fetches::Source>>> wanted;
   for (Slot& slot : task.slots) {
     try {
       if (slot.filled || fill_from_store(task, slot)) continue;
@@ -199,15 +314,13 @@ void WorkerState::start_fetching(TaskMap::iterator found) {
       answer_failed(found, error.code(), error.what());
       return;
     }
-    const auto named = holders_of(task, slot.result);
-    holders.clear();
-    for (const msg::Assign::Holder& holder : named) {
-      if (holder.worker != self_ && fetches_.knows(holder.worker)) holders.push_back(holder.worker);
-    }
-    if (!holders.empty()) {
-      wanted.emplace_back(&slot, holders);
-    } else if (!named.empty()) {
-      for (const msg::Assign::Holder& holder : named) unobtainable.push_back({slot.result, holder.worker});
+    const auto holders = named(task.holders, slot.result);
+    sources.clear();
+    add_holders(task, slot.result, sources);
+    if (!sources.empty()) {
+      wanted.emplace_back(&slot, sources);
+    } else if (!holders.empty()) {
+      for (const msg::Assign::Holder& holder : holders) unobtainable.push_back({slot.result, holder.worker});
     } else {
       unobtainable.push_back({slot.result, self_});  // nobody was named: it was taken to be here
     }
@@ -237,9 +350,34 @@ void WorkerState::settle_fetches(Fetches::Outcome outcome) {
   for (const Fetches::Arrived& arrived : outcome.arrived) {
     for (const Fetches::User& user : arrived.users) {
       const auto found = tasks_.find(user.attempt);
-      if (found == tasks_.end() || found->second.state != TaskState::kFetching) continue;
-      fill(found->second, found->second.slots[user.slot], arrived.chunk);
-      if (found->second.missing == 0) become_ready(found);
+      if (found == tasks_.end()) continue;
+      Task& task = found->second;
+      if (task.state == TaskState::kFetching) {
+        fill(task, task.slots[user.slot], arrived.chunk);
+        if (task.missing == 0) become_ready(found);
+      } else if (task.state == TaskState::kAhead) {
+        fill(task, task.slots[user.slot], arrived.chunk);
+        --task.awaited;
+        end_waiting(found);
+      }
+    }
+  }
+  for (const Fetches::Large& large : outcome.large) {
+    for (const Fetches::User& user : large.users) {
+      const auto found = tasks_.find(user.attempt);
+      if (found == tasks_.end()) continue;
+      Task& task = found->second;
+      const Slot& slot = task.slots[user.slot];
+      const msg::Assign::Holder holder{large.result, large.holder};
+      task.holders.insert(
+          std::upper_bound(task.holders.begin(), task.holders.end(), holder, &before<msg::Assign::Holder>), holder);
+      const std::uint64_t bytes = estimate(slot.result, slot.box);
+      if (spare(fetches_.extra_bytes(slot.result, slot.box, bytes))) {
+        task.pieces.push_back(fetches_.want(slot.result, slot.box, bytes, {{large.holder, {}}}, user).piece);
+        continue;
+      }
+      --task.awaited;
+      end_waiting(found);
     }
   }
   for (Fetches::Refused& refused : outcome.refused) {

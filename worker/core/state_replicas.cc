@@ -13,12 +13,12 @@ void WorkerState::apply(msg::AcquireReplicas& event) {
                    [](const auto& a, const auto& b) { return a.result < b.result; });
   for (auto first = event.results.begin(); first != event.results.end();) {
     const ResultId result = first->result;
-    std::vector<WorkerId> holders;
+    std::vector<Fetches::Source> sources;
     for (; first != event.results.end() && first->result == result; ++first) {
-      if (first->worker != self_ && fetches_.knows(first->worker)) holders.push_back(first->worker);
+      if (first->worker != self_ && fetches_.knows(first->worker)) sources.push_back({first->worker, {}});
     }
     if (acquiring_.contains(result)) continue;  // that one will be answered
-    if (!results_.contains(result) && !start_acquiring(result, std::move(holders))) {
+    if (!results_.contains(result) && !start_acquiring(result, sources)) {
       dropped.results.push_back(result);
     } else if (results_.contains(result)) {
       added.results.push_back(result);
@@ -30,10 +30,10 @@ void WorkerState::apply(msg::AcquireReplicas& event) {
 
 // What does not fit now is left to another worker: waiting for room here could be for ever, as nothing that this worker
 // runs need free any.
-bool WorkerState::start_acquiring(const ResultId& result, std::vector<WorkerId> holders) {
+bool WorkerState::start_acquiring(const ResultId& result, const std::vector<Fetches::Source>& sources) {
   const std::uint64_t bytes = fetches_.extra_bytes(result, {}, estimate(result, {}));
-  if (holders.empty() || !fits(bytes)) return false;
-  const auto wish = fetches_.want(result, {}, bytes, holders, {kAcquisition, 0});
+  if (sources.empty() || !fits(bytes)) return false;
+  const auto wish = fetches_.want(result, {}, bytes, sources, {kAcquisition, 0});
   if (wish.chunk != nullptr) {
     keep_result(result, *wish.chunk);
     fetches_.release(wish.piece, kAcquisition);
@@ -66,7 +66,7 @@ void WorkerState::settle_acquisitions(const Fetches::Outcome& outcome) {
     if (wanted(refused.users)) give_up(refused.result);
   }
   for (const Fetches::Lost& lost : outcome.lost) {
-    if (wanted(lost.users)) give_up(lost.missing.front().result);
+    if (wanted(lost.users)) give_up(lost.result);
   }
   if (!added.results.empty()) actions_->emplace_back(SendToScheduler{std::move(added)});
   if (!dropped.results.empty()) actions_->emplace_back(SendToScheduler{std::move(dropped)});

@@ -34,11 +34,17 @@ bool WorkerState::fits(std::uint64_t bytes) const {
   return used <= options_.memory_limit && bytes <= options_.memory_limit - used;
 }
 
+bool WorkerState::make_room(std::uint64_t bytes) {
+  if (fits(bytes)) return true;
+  if (ahead_ > 0) give_up_ahead();
+  return fits(bytes);
+}
+
 void WorkerState::admit_fetches() {
   while (!waiting_.empty()) {
     const auto found = tasks_.find(waiting_.begin()->second);
     const bool idle = fetching_ == 0 && ready_.empty() && handed_ == 0;
-    if (!idle && !fits(bytes_to_fetch(found->second))) return;
+    if (!make_room(bytes_to_fetch(found->second)) && !idle) return;
     start_fetching(found);
   }
 }
@@ -58,7 +64,7 @@ void WorkerState::start_ready() {
   while (handed_ < depth && !ready_.empty()) {
     auto next = ready_.begin();
     std::uint64_t bytes = start_bytes(tasks_.at(next->second));
-    if (!fits(bytes) && handed_ > 0) {
+    if (!make_room(bytes) && handed_ > 0) {
       if (bypasses_ >= kMaxBypasses) return;
       int looked_at = 1;
       do {
