@@ -66,7 +66,7 @@ void EventLoop::Impl::about_to_run() {
 void EventLoop::Impl::not_running() {
   std::lock_guard lock(mutex_);
   running_ = false;
-  holder_ = std::thread::id();
+  if (in_loop()) holder_ = std::thread::id();
   exited_ = true;
   changed_.notify_all();
 }
@@ -105,8 +105,8 @@ void EventLoop::Impl::enter() {
   left_to_lenders_ = false;
 }
 
-// What lenders have posted meanwhile keeps this thread no longer than needed: they are as many as there are cores, and
-// those with nothing to do will help().
+// What lenders have posted meanwhile does not keep this thread: they may be as many as there are cores, and those with
+// nothing else to do will help().
 bool EventLoop::Impl::leave_to_wait() {
   std::lock_guard lock(mutex_);
   if (!posted_.empty() && !posted_.front().by_lender) return false;

@@ -354,6 +354,10 @@ TEST(EventLoop, ATimerThatAnotherThreadArmsWakesTheLoopsThread) {
     lend_for(loop, [&] { timer = loop.after(100us, [&] { fired.set_value(std::this_thread::get_id()); }); });
     EXPECT_NE(fired.get_future().get(), std::this_thread::get_id());
   }
+  loop.run_and_wait([&] {
+    timer.reset();
+    far.reset();
+  });
 }
 
 TEST(EventLoop, WhatLentThreadsThrowComesOutOfRun) {
