@@ -20,7 +20,7 @@ namespace {
 // A task that lacks more inputs is not looked at: each look costs as much as it has inputs.
 constexpr std::uint32_t kMostMissing = 4;
 constexpr std::uint8_t kMostDepth = 64;
-// Short tasks that are ahead on a worker keep each of its threads busy for about this long.
+// Short tasks that are ahead of several workers' attempts keep each of a worker's threads busy for about this long.
 constexpr double kCoveredNs = 2e6;
 // What a task of unknown cost is taken to need.
 constexpr double kUnknownNs = 2e6;
@@ -83,11 +83,11 @@ void Core::consider_ahead(Slot slot) {
   } else if (!producers.one || !producers.all) {
     at = place_ahead(task, kNoSlot);
     if (at == kNoSlot) return;
+    const auto before = static_cast<double>(worker_at(at).bound_ahead + worker_at(at).ahead.size());
+    if (expected * before > kCoveredNs * worker_at(at).registration.threads) return;
   }
   Worker& worker = worker_at(at);
   if (!groups_[worker.group].has[layer.requirement]) return;
-  const auto before = static_cast<double>(worker.bound_ahead + worker.ahead.size());
-  if (known != 0 && known * before > kCoveredNs * worker.registration.threads) return;
   count_follower(task, 1);
   task.ahead_depth = producers.depth;
   task.queued_in = QueueKind::kAhead;

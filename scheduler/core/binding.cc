@@ -41,6 +41,8 @@ bool Core::bind_ready() {
     for (WorkerSlot slot : offers) {
       if (workers_[slot]) bind_ahead(worker_at(slot));
     }
+    // What was bound since may have made it worth while to take from a longer queue.
+    for (WorkerGroup& group : groups_) bind_others(group, group.idle);
     if (offers_.empty()) break;
     offers.swap(offers_);
     offers_.clear();
