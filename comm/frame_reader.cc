@@ -15,21 +15,36 @@ namespace {
 constexpr std::size_t kInputBytes = 64 << 10;       // at first; grows for larger control parts
 constexpr std::size_t kKeptInputBytes = 512 << 10;  // a larger input buffer shrinks back
 constexpr std::size_t kMinRead = 4 << 10;           // with less room than this the input is moved to the front first
+// What is read of a frame before its bulk is known to begin ends up in the input buffer and has to be copied. Where
+// frames are mostly bulk, no more is read than their control parts are likely to take.
+constexpr std::size_t kStreamingRead = 4 << 10;
+constexpr std::size_t kStreamingBulk = 64 << 10;
+// Bulk buffers behind the one that is being filled are read into in the same go, up to these limits.
+constexpr std::size_t kBuffersAhead = 60;
+constexpr std::size_t kBytesAhead = 256 << 10;
 
 }  // namespace
 
 FrameReader::FrameReader(const FrameLimits& limits, BufferAllocator allocator)
     : limits_(limits), allocator_(std::move(allocator)), memory_(kInputBytes / 8) {}
 
-std::array<std::span<std::byte>, 2> FrameReader::targets() {
+std::span<const std::span<std::byte>> FrameReader::targets() {
   make_room();
-  std::array<std::span<std::byte>, 2> targets;
+  targets_.clear();
   if (state_ == State::kBulk) {
-    Buffer& buffer = bulk_.back();
-    targets[0] = {buffer.mutable_data() + bulk_filled_, buffer.size() - bulk_filled_};
+    for (std::size_t i = filling_; i < bulk_.size(); ++i) {
+      const std::size_t filled = i == filling_ ? bulk_filled_ : 0;
+      if (bulk_[i].size() > filled) targets_.emplace_back(bulk_[i].mutable_data() + filled, bulk_[i].size() - filled);
+    }
+    if (bulk_.size() < bulk_sizes_.size()) return targets_;
   }
-  targets[1] = {input() + end_, memory_.size() * 8 - end_};
-  return targets;
+  targets_.emplace_back(input() + end_, std::min(memory_.size() * 8 - end_, input_wanted()));
+  return targets_;
+}
+
+std::size_t FrameReader::input_wanted() const {
+  if (state_ == State::kControl) return std::max<std::size_t>(kStreamingRead, header_.control_bytes - available());
+  return streaming_ || state_ == State::kBulk ? kStreamingRead : SIZE_MAX;
 }
 
 // Leaves what has arrived in place when enough room is behind it. Grows only with what has arrived, whatever a header
@@ -56,14 +71,14 @@ void FrameReader::make_room() {
 }
 
 void FrameReader::received(std::size_t bytes, std::vector<msg::Message>& batch) {
-  if (state_ == State::kBulk) {
-    const std::size_t direct = std::min(bytes, bulk_.back().size() - bulk_filled_);
-    bulk_filled_ += direct;
-    bulk_in_ += direct;
+  while (state_ == State::kBulk && bytes > 0 && filling_ < bulk_.size()) {
+    const std::size_t direct = std::min(bytes, bulk_[filling_].size() - bulk_filled_);
+    filled(direct);
     bytes -= direct;
   }
   end_ += bytes;
   parse(batch);
+  if (state_ == State::kBulk) allocate_ahead();
 }
 
 void FrameReader::feed(std::span<const std::byte> bytes, std::vector<msg::Message>& batch) {
@@ -131,6 +146,7 @@ bool FrameReader::parse_sizes() {
   }
   begin_ += bytes;
   if (header_.control_bytes > 0) {
+    streaming_ = bulk_bytes_ >= kStreamingBulk;
     state_ = State::kControl;
   } else {
     ++frames_in_;
@@ -151,32 +167,55 @@ bool FrameReader::parse_control(std::vector<msg::Message>& batch) {
   }
   control_.resize(control.size() / 8);
   std::memcpy(control_.data(), control.data(), control.size());
+  filling_ = bulk_filled_ = 0;
   bulk_end_ = 0;
-  next_bulk();
+  state_ = State::kBulk;
   return true;
 }
 
-void FrameReader::next_bulk() {
-  if (bulk_.size() == bulk_sizes_.size()) {
-    state_ = State::kPadding;
-    return;
-  }
+void FrameReader::allocate_next() {
   const std::uint64_t size = bulk_sizes_[bulk_.size()];
   bulk_.push_back(size == 0 ? Buffer() : allocator_(size));
   bulk_end_ += size;
-  bulk_filled_ = 0;
-  state_ = State::kBulk;
+}
+
+void FrameReader::allocate_ahead() {
+  std::uint64_t ahead = 0;
+  for (std::size_t i = filling_ + 1; i < bulk_.size(); ++i) ahead += bulk_[i].size();
+  while (bulk_.size() < bulk_sizes_.size() && bulk_.size() - filling_ <= kBuffersAhead) {
+    ahead += bulk_sizes_[bulk_.size()];
+    if (ahead > kBytesAhead) return;
+    allocate_next();
+  }
+}
+
+// `bytes` more of the bulk are where they belong: at most what the buffer that is being filled lacks.
+void FrameReader::filled(std::size_t bytes) {
+  bulk_filled_ += bytes;
+  bulk_in_ += bytes;
+  while (filling_ < bulk_.size() && bulk_filled_ == bulk_[filling_].size()) {
+    ++filling_;
+    bulk_filled_ = 0;
+  }
 }
 
 bool FrameReader::parse_bulk() {
-  Buffer& buffer = bulk_.back();
+  if (filling_ == bulk_.size()) {
+    if (bulk_.size() == bulk_sizes_.size()) {
+      state_ = State::kPadding;
+    } else {
+      allocate_next();
+      filled(0);
+    }
+    return true;
+  }
+  Buffer& buffer = bulk_[filling_];
   const std::size_t n = std::min(available(), buffer.size() - bulk_filled_);
-  if (n > 0) std::memcpy(buffer.mutable_data() + bulk_filled_, input() + begin_, n);
+  if (n == 0) return false;
+  std::memcpy(buffer.mutable_data() + bulk_filled_, input() + begin_, n);
   begin_ += n;
-  bulk_filled_ += n;
-  bulk_in_ += n;
-  if (bulk_filled_ < buffer.size()) return false;
-  next_bulk();
+  bulk_copied_ += n;
+  filled(n);
   return true;
 }
 

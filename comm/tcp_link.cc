@@ -22,6 +22,7 @@ constexpr std::size_t kMaxBytesPerTurn = 16 << 20;  // written by one connection
 // After our last byte the peer is given this long to end its side, so that the kernel doesn't answer its late bytes
 // with a reset, which could destroy ours before they are read.
 constexpr std::chrono::seconds kLinger{1};
+constexpr std::chrono::milliseconds kStopped{500};  // a timer so late was not merely busy
 
 // 0 in the options: never.
 std::chrono::nanoseconds or_never(std::chrono::nanoseconds timeout) {
@@ -100,17 +101,21 @@ void TcpLink::start() {
 
 // ---- reading
 
+// What asio reads into, kept in one place: a copy of it refers to the same.
+struct TcpLink::ReadBuffers {
+  const asio::mutable_buffer* first;
+  const asio::mutable_buffer* last;
+  const asio::mutable_buffer* begin() const { return first; }
+  const asio::mutable_buffer* end() const { return last; }
+};
+
 void TcpLink::read() {
-  const auto targets = reader_.targets();
-  const std::array<asio::mutable_buffer, 2> buffers = {asio::buffer(targets[0].data(), targets[0].size()),
-                                                       asio::buffer(targets[1].data(), targets[1].size())};
-  auto handler = loop()->in_turn(
-      [self = self()](const asio::error_code& error, std::size_t bytes) { self->on_read(error, bytes); });
-  if (targets[0].empty()) {
-    socket_->async_read_some(buffers[1], std::move(handler));
-  } else {
-    socket_->async_read_some(buffers, std::move(handler));
-  }
+  read_buffers_.clear();
+  for (const std::span<std::byte> target : reader_.targets()) read_buffers_.emplace_back(target.data(), target.size());
+  socket_->async_read_some(ReadBuffers{read_buffers_.data(), read_buffers_.data() + read_buffers_.size()},
+                           loop()->in_turn([self = self()](const asio::error_code& error, std::size_t bytes) {
+                             self->on_read(error, bytes);
+                           }));
 }
 
 void TcpLink::on_read(const asio::error_code& error, std::size_t bytes) {
@@ -250,6 +255,7 @@ void TcpLink::arm_timer() {
   std::chrono::nanoseconds delay = std::min({idle_timeout_ / 3, keep_alive_interval_ / 2, write_timeout_ / 2});
   if (state_ == State::kLingering) delay = std::min<std::chrono::nanoseconds>(delay, kLinger);
   delay = std::max<std::chrono::nanoseconds>(delay, std::chrono::milliseconds(1));
+  timer_due_ = Clock::now() + delay;
   timer_ = loop()->after(delay, [weak = std::weak_ptr<Link>(shared_from_this())] {
     if (const auto link = weak.lock()) static_cast<TcpLink&>(*link).tick();
   });
@@ -262,7 +268,11 @@ void TcpLink::tick() {
     if (now >= linger_until_) return finish();
     return arm_timer();
   }
-  if (writer_.queued_bytes() > 0 && now - last_write_ >= write_timeout_) {
+  // While this process was stopped it neither read nor wrote: that is no silence of the peer.
+  const auto late = now - timer_due_;
+  const bool stopped = late > kStopped;
+  if (stopped) last_read_ = std::min(now, last_read_ + late);
+  if (!stopped && writer_.queued_bytes() > 0 && now - last_write_ >= write_timeout_) {
     return fail("the peer has read nothing for " + seconds_text(write_timeout_));
   }
   if (state_ == State::kOpen && now - last_read_ >= idle_timeout_) {
@@ -282,6 +292,7 @@ Connection::Counters TcpLink::counters() const {
   counters.frames_in = reader_.frames_in();
   counters.frames_out = writer_.frames_out();
   counters.bulk_in = reader_.bulk_in();
+  counters.bulk_copied = reader_.bulk_copied();
   counters.bulk_out = writer_.bulk_out();
   counters.queued_bytes = writer_.queued_bytes();
   return counters;

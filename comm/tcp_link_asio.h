@@ -1,6 +1,7 @@
 // An established, handshaken tcp connection.
 #pragma once
 
+#include <asio/buffer.hpp>
 #include <asio/ip/tcp.hpp>
 #include <chrono>
 #include <cstddef>
@@ -46,6 +47,7 @@ class TcpLink final : public Link, public LoopResident {
           const PeerLimits& peer_limits, std::vector<std::byte> early_bytes);
   std::shared_ptr<TcpLink> self() { return std::static_pointer_cast<TcpLink>(shared_from_this()); }
 
+  struct ReadBuffers;
   void read();
   void on_read(const asio::error_code& error, std::size_t bytes);
   void take_batch(std::vector<msg::Message> batch);
@@ -63,6 +65,7 @@ class TcpLink final : public Link, public LoopResident {
   const std::chrono::nanoseconds idle_timeout_, keep_alive_interval_, write_timeout_;
   const std::uint64_t max_queued_control_bytes_;
   FrameReader reader_;
+  std::vector<asio::mutable_buffer> read_buffers_;  // of the read under way
   FrameWriter writer_;
   std::vector<std::byte> early_bytes_;
   State state_ = State::kOpen;
@@ -74,6 +77,7 @@ class TcpLink final : public Link, public LoopResident {
       last_write_;  // last_write_: when bytes last left, or when the queue last became non-empty
   Clock::time_point linger_until_;
   std::unique_ptr<EventLoop::Timer> timer_;
+  Clock::time_point timer_due_;
   Connection::Counters counters_;  // the fields that the reader and writer don't keep
 };
 

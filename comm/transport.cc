@@ -37,4 +37,18 @@ void connect(EventLoop& loop, const std::string& text, const CommOptions& option
 
 bool is_loopback(const Address& address) { return transport_for(address).is_loopback(address); }
 
+Connection::Counters operator+(Connection::Counters a, const Connection::Counters& b) {
+  a.messages_in += b.messages_in;
+  a.messages_out += b.messages_out;
+  a.frames_in += b.frames_in;
+  a.frames_out += b.frames_out;
+  a.bytes_in += b.bytes_in;
+  a.bytes_out += b.bytes_out;
+  a.bulk_in += b.bulk_in;
+  a.bulk_out += b.bulk_out;
+  a.bulk_copied += b.bulk_copied;
+  a.queued_bytes += b.queued_bytes;
+  return a;
+}
+
 }  // namespace tegula

@@ -73,6 +73,7 @@ class Connection {
     std::uint64_t messages_in = 0, messages_out = 0, frames_in = 0, frames_out = 0;
     std::uint64_t bytes_in = 0, bytes_out = 0;  // control and bulk
     std::uint64_t bulk_in = 0, bulk_out = 0;
+    std::uint64_t bulk_copied = 0;   // of bulk_in: not read straight into its final place
     std::uint64_t queued_bytes = 0;  // to the peer, not yet written
   };
   virtual Counters counters() const = 0;
@@ -80,6 +81,8 @@ class Connection {
   // the handshake. nullopt: it takes it.
   virtual std::optional<std::string> excess(const msg::Message& message) const = 0;
 };
+
+Connection::Counters operator+(Connection::Counters a, const Connection::Counters& b);
 
 class Listener {
  public:
