@@ -255,6 +255,7 @@ void SessionCore::handle(msg::Message& message) {
                  [this](msg::SubmitAccepted& m) { acknowledge(m.sequence, 0, std::nullopt); },
                  [this](msg::SubmitRefused& m) { acknowledge(m.sequence, m.sequence, std::move(m.error)); },
                  [this](msg::WorkerAddress& m) { workers_->set_address(m.worker, std::move(m.address)); },
+                 [this](msg::WorkerGone& m) { workers_->forget(m.worker); },
                  [this](msg::ResultReady& m) {
                    change_table(m.layer, m.output, m.index, [&m](OutputTable& table) {
                      return table.set_ready(m.index, {m.result, m.nbytes, std::move(m.holders)});

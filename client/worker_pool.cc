@@ -105,6 +105,14 @@ void WorkerPool::fail(WorkerId worker, const std::string& reason) {
   for (const auto& [number, handler] : requests) handler(nullptr, why);
 }
 
+void WorkerPool::forget(WorkerId worker) {
+  const auto found = links_.find(worker);
+  if (found == links_.end()) return;
+  found->second.address.clear();  // who is told of the failure may ask it once more
+  fail(worker, "the scheduler has lost this worker");
+  links_.erase(worker);
+}
+
 void WorkerPool::close() {
   closed_ = true;
   std::vector<WorkerId> workers;

@@ -22,6 +22,7 @@ class WorkerPool : public std::enable_shared_from_this<WorkerPool> {
   void set_incarnation(Incarnation incarnation) { comm_.incarnation = incarnation; }
   void set_address(WorkerId worker, std::string address);
   const std::string& address(WorkerId worker) const;  // "" when not known
+  void forget(WorkerId worker);                       // it is lost; what is asked of it fails
 
   // Called once, never inside fetch(): the reply, or nullptr with the reason why there is none.
   using Handler = std::function<void(msg::FetchReply* reply, const std::string& reason)>;

@@ -161,6 +161,7 @@ TEGULA_CODEC(AcquireReplicas);
 TEGULA_CODEC(Query);
 TEGULA_CODEC(Command);
 TEGULA_CODEC(QueryReply);
+TEGULA_CODEC(WorkerGone);
 #undef TEGULA_CODEC
 
 // Each appends the message when it is one of its group and says whether it was.

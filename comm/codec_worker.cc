@@ -10,36 +10,22 @@ auto number(Id id) {
   return static_cast<std::underlying_type_t<Id>>(id);
 }
 
-// One layout for TaskReturned's missing inputs and Assign's holders.
-template <typename Item>
-WorkerId& worker_of(Item& item) {
-  if constexpr (requires { item.holder; }) {
-    return item.holder;
-  } else {
-    return item.worker;
-  }
-}
-
-template <typename Item>
-void write_holders(capnp::List<wire::Holder>::Builder to, const std::vector<Item>& from) {
+void write_holders(capnp::List<wire::Holder>::Builder to, const std::vector<msg::Assign::Holder>& from) {
   for (capnp::uint i = 0; i < to.size(); ++i) {
     auto holder = to[i];
-    Item item = from[i];
-    holder.setTask(number(item.result.task));
-    holder.setOutput(item.result.output);
-    holder.setWorker(number(worker_of(item)));
+    holder.setTask(number(from[i].result.task));
+    holder.setOutput(from[i].result.output);
+    holder.setWorker(number(from[i].worker));
   }
 }
 
-template <typename Item>
-std::vector<Item> read_holders(capnp::List<wire::Holder>::Reader from) {
+std::vector<msg::Assign::Holder> read_holders(capnp::List<wire::Holder>::Reader from) {
   check_structs<wire::Holder>(from, "holders");
-  std::vector<Item> items;
+  std::vector<msg::Assign::Holder> items;
   items.reserve(from.size());
   for (const auto holder : from) {
-    Item& item = items.emplace_back();
-    item.result = {static_cast<TaskId>(holder.getTask()), holder.getOutput()};
-    worker_of(item) = static_cast<WorkerId>(holder.getWorker());
+    items.push_back(
+        {{static_cast<TaskId>(holder.getTask()), holder.getOutput()}, static_cast<WorkerId>(holder.getWorker())});
   }
   return items;
 }
@@ -109,17 +95,32 @@ static msg::TaskFailed read(wire::TaskFailed::Reader from) {
 }
 
 std::uint64_t words(const msg::TaskReturned& m) {
-  return words_of_struct<wire::TaskReturned>() + words_of_structs<wire::Holder>(m.missing.size());
+  return words_of_struct<wire::TaskReturned>() + words_of_structs<wire::TaskReturned::Missing>(m.missing.size());
 }
 void write(wire::Message::Builder message, const msg::TaskReturned& m) {
   auto to = message.initTaskReturned();
   to.setAttempt(number(m.attempt));
   to.setTask(number(m.task));
-  write_holders(to.initMissing(list_size(m.missing.size())), m.missing);
+  auto list = to.initMissing(list_size(m.missing.size()));
+  for (capnp::uint i = 0; i < list.size(); ++i) {
+    auto item = list[i];
+    item.setTask(number(m.missing[i].result.task));
+    item.setOutput(m.missing[i].result.output);
+    item.setHolder(number(m.missing[i].holder));
+    item.setUnreachable(m.missing[i].unreachable);
+  }
 }
 static msg::TaskReturned read(wire::TaskReturned::Reader from) {
-  return {static_cast<AttemptId>(from.getAttempt()), static_cast<TaskId>(from.getTask()),
-          read_holders<msg::TaskReturned::Missing>(from.getMissing())};
+  msg::TaskReturned m{static_cast<AttemptId>(from.getAttempt()), static_cast<TaskId>(from.getTask()), {}};
+  const auto list = from.getMissing();
+  check_structs<wire::TaskReturned::Missing>(list, "missing inputs");
+  m.missing.reserve(list.size());
+  for (const auto item : list) {
+    m.missing.push_back({{static_cast<TaskId>(item.getTask()), item.getOutput()},
+                         static_cast<WorkerId>(item.getHolder()),
+                         item.getUnreachable()});
+  }
+  return m;
 }
 
 std::uint64_t words(const msg::ReplicasAdded& m) { return words_of_structs<wire::ResultId>(m.results.size()); }
@@ -216,6 +217,9 @@ void write(wire::Message::Builder message, const msg::WorkerAddress& m) {
   write_text(to.initAddress(list_size(m.address.size())), m.address);
 }
 
+std::uint64_t words(const msg::WorkerGone&) { return 0; }
+void write(wire::Message::Builder message, const msg::WorkerGone& m) { message.setWorkerGone(number(m.worker)); }
+
 // Most assignments await nothing; they have a form of their own, without the lists.
 std::uint64_t words(const msg::Assign& m) {
   std::uint64_t needed = m.holders.empty() ? 0 : words_of_structs<wire::Holder>(m.holders.size());
@@ -249,7 +253,7 @@ static msg::Assign read_assign(From from) {
   m.attempt = static_cast<AttemptId>(from.getAttempt());
   m.task = static_cast<TaskId>(from.getTask());
   m.priority = from.getPriority();
-  m.holders = read_holders<msg::Assign::Holder>(from.getHolders());
+  m.holders = read_holders(from.getHolders());
   return m;
 }
 static msg::Assign read(wire::AssignAhead::Reader from) {
@@ -325,7 +329,7 @@ bool read_worker_message(wire::Message::Reader from, std::vector<msg::Message>& 
       batch.emplace_back(msg::ReplicasDropped{read_results(from.getReplicasDropped())});
       return true;
     case wire::Message::ACQUIRE_REPLICAS:
-      batch.emplace_back(msg::AcquireReplicas{read_holders<msg::Assign::Holder>(from.getAcquireReplicas())});
+      batch.emplace_back(msg::AcquireReplicas{read_holders(from.getAcquireReplicas())});
       return true;
     case wire::Message::WORKER_HEARTBEAT:
       batch.emplace_back(read(from.getWorkerHeartbeat()));
@@ -355,6 +359,9 @@ bool read_worker_message(wire::Message::Reader from, std::vector<msg::Message>& 
       batch.emplace_back(msg::WorkerAddress{static_cast<WorkerId>(m.getWorker()), read_text(m.getAddress())});
       return true;
     }
+    case wire::Message::WORKER_GONE:
+      batch.emplace_back(msg::WorkerGone{static_cast<WorkerId>(from.getWorkerGone())});
+      return true;
     case wire::Message::RETRACT: {
       const auto m = from.getRetract();
       batch.emplace_back(

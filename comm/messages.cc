@@ -19,7 +19,7 @@ std::string_view name_of(const Message& message) {
       "ResultReady",     "ResultErred",      "ResultLost",
       "Progress",        "StatusReply",      "Fetch",
       "FetchReply",      "AcquireReplicas",  "Query",
-      "Command",         "QueryReply"};
+      "Command",         "QueryReply",       "WorkerGone"};
   static_assert(!kNames.back().empty());
   return kNames[message.index()];
 }

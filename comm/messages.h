@@ -59,6 +59,7 @@ struct TaskReturned {
   struct Missing {
     ResultId result;
     WorkerId holder{};
+    bool unreachable = false;  // the holder did not say that it lacks it: it could not be asked
   };
   std::vector<Missing> missing;
 };
@@ -125,6 +126,10 @@ struct ForgetLayer {
 struct WorkerAddress {
   WorkerId worker{};
   std::string address;
+};
+// That worker is lost: what is asked of it will not come. Its number is not used again. For clients too.
+struct WorkerGone {
+  WorkerId worker{};
 };
 struct Assign {
   AttemptId attempt{};
@@ -349,7 +354,7 @@ using Message =
                  WorkerAddress, Assign, Retract, FreeResults, Shutdown, AttachClient, Submit, ReleaseWants,
                  ForgetLayers, CancelWants, CloseClient, QueryStatus, SubscribeProgress, ClientAttached, SubmitAccepted,
                  SubmitRefused, ResultReady, ResultErred, ResultLost, Progress, StatusReply, Fetch, FetchReply,
-                 AcquireReplicas, Query, Command, QueryReply>;
+                 AcquireReplicas, Query, Command, QueryReply, WorkerGone>;
 
 std::string_view name_of(const Message& message);  // "TaskFinished", for logs
 

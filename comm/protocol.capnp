@@ -93,6 +93,7 @@ struct Message {
     queryReply @51 :QueryReply;
     taskRunning @52 :Retract;        # worker -> scheduler: the attempt that was asked for executes already
     assignAhead @53 :AssignAhead;    # an Assign with inputs that are awaited
+    workerGone @54 :UInt32;          # scheduler -> worker, client
   }
 }
 
@@ -223,7 +224,14 @@ struct TaskFailed {
 struct TaskReturned {
   attempt @0 :UInt64;
   task @1 :UInt64;
-  missing @2 :List(Holder);
+  missing @2 :List(Missing);
+
+  struct Missing {
+    task @0 :UInt64;
+    holder @1 :UInt32;
+    output @2 :UInt16;
+    unreachable @3 :Bool;
+  }
 }
 
 struct WorkerHeartbeat {

@@ -32,19 +32,6 @@ std::uint64_t random_nonzero() {
   return value;
 }
 
-Connection::Counters operator+(Connection::Counters a, const Connection::Counters& b) {
-  a.messages_in += b.messages_in;
-  a.messages_out += b.messages_out;
-  a.frames_in += b.frames_in;
-  a.frames_out += b.frames_out;
-  a.bytes_in += b.bytes_in;
-  a.bytes_out += b.bytes_out;
-  a.bulk_in += b.bulk_in;
-  a.bulk_out += b.bulk_out;
-  a.queued_bytes += b.queued_bytes;
-  return a;
-}
-
 }  // namespace
 
 SchedulerOptions scheduler_options(const Config& config) {
@@ -170,10 +157,21 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
   Peer forget(Peers::iterator found) {
     Peer peer = std::move(found->second);
     peers.erase(found);
-    if (peer.worker != WorkerId{}) workers.erase(peer.worker);
+    if (peer.worker != WorkerId{}) {
+      workers.erase(peer.worker);
+      tell_gone(peer.worker);
+    }
     if (peer.client != ConnectionId{}) clients.erase(peer.client);
     loop.post([connection = peer.connection] {});
     return peer;
+  }
+
+  // Who fetches from it need not wait until the connection to it breaks.
+  void tell_gone(WorkerId worker) {
+    for (const auto& [id, number] : clients) {
+      Peer& client = peers.at(number);
+      if (client.told_workers.erase(worker) > 0) client.connection->send(msg::WorkerGone{worker});
+    }
   }
 
   // Closes from this side, after what was sent has left.

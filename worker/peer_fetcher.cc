@@ -1,5 +1,7 @@
 #include "worker/peer_fetcher.h"
 
+#include <algorithm>
+#include <chrono>
 #include <set>
 #include <unordered_map>
 #include <utility>
@@ -15,6 +17,7 @@ struct PeerFetcher::Impl : std::enable_shared_from_this<Impl> {
     ConnectionPtr connection;             // null while connecting
     std::vector<StartFetch> unsent;       // while connecting
     std::set<std::uint64_t> outstanding;  // requests sent and not answered
+    Time busy_since{0};                   // while there are some
   };
 
   Impl(EventLoop& event_loop, std::function<void(Event)> to) : loop(event_loop), deliver(std::move(to)) {}
@@ -36,6 +39,9 @@ struct PeerFetcher::Impl : std::enable_shared_from_this<Impl> {
   }
 
   void send(Peer& peer, StartFetch fetch) {
+    Traffic& traffic = traffic_of[fetch.peer];
+    ++traffic.requests;
+    if (peer.outstanding.empty()) peer.busy_since = now();
     peer.outstanding.insert(fetch.request);
     peer.connection->send(msg::Fetch{fetch.request, std::move(fetch.items), fetch.attempt, fetch.at_most});
   }
@@ -87,9 +93,13 @@ struct PeerFetcher::Impl : std::enable_shared_from_this<Impl> {
         fail(worker, number);
         return;
       }
+      std::uint64_t bytes = 0;
       for (const auto& item : reply->items) {
-        if (item.status == msg::FetchStatus::kOk) bytes_in += item.chunk.nbytes();
+        if (item.status == msg::FetchStatus::kOk) bytes += item.chunk.nbytes();
       }
+      bytes_in += bytes;
+      traffic_of[worker].bytes += bytes;
+      if (peer->outstanding.empty()) traffic_of[worker].busy += now() - peer->busy_since;
       deliver(std::move(*reply));
     }
   }
@@ -114,29 +124,63 @@ struct PeerFetcher::Impl : std::enable_shared_from_this<Impl> {
     if (find(worker, number) == nullptr) return;
     auto node = peers.extract(worker);
     Peer& peer = node.mapped();
-    if (peer.connection != nullptr) retire(std::move(peer.connection));
+    retire(std::move(peer.connection));
+    if (!peer.outstanding.empty()) traffic_of[worker].busy += now() - peer.busy_since;
     for (const std::uint64_t request : peer.outstanding) deliver(FetchFailed{request});
     for (const StartFetch& fetch : peer.unsent) deliver(FetchFailed{fetch.request});
   }
 
   // Closes a connection, also from within its own handlers.
   void retire(ConnectionPtr connection) {
+    if (connection == nullptr) return;
+    of_the_past = of_the_past + connection->counters();
     loop.post([connection = std::move(connection)] { connection->close(); });
   }
 
+  void close(WorkerId worker) {
+    auto node = peers.extract(worker);
+    if (!node.empty()) retire(std::move(node.mapped().connection));
+    traffic_of.erase(worker);
+  }
+
   void close() {
-    for (auto& [worker, peer] : peers) {
-      if (peer.connection != nullptr) retire(std::move(peer.connection));
-    }
+    for (auto& [worker, peer] : peers) retire(std::move(peer.connection));
     peers.clear();
+    traffic_of.clear();
+  }
+
+  static Time now() { return std::chrono::steady_clock::now().time_since_epoch(); }
+
+  std::vector<Traffic> traffic() const {
+    std::vector<Traffic> all;
+    for (const auto& [worker, traffic] : traffic_of) {
+      all.push_back(traffic);
+      all.back().peer = worker;
+      const auto peer = peers.find(worker);
+      if (peer == peers.end()) continue;
+      if (peer->second.connection != nullptr) all.back().address = peer->second.connection->peer().address;
+      if (!peer->second.outstanding.empty()) all.back().busy += now() - peer->second.busy_since;
+    }
+    std::sort(all.begin(), all.end(), [](const Traffic& a, const Traffic& b) { return a.peer < b.peer; });
+    return all;
+  }
+
+  Connection::Counters counters() const {
+    Connection::Counters sum = of_the_past;
+    for (const auto& [worker, peer] : peers) {
+      if (peer.connection != nullptr) sum = sum + peer.connection->counters();
+    }
+    return sum;
   }
 
   EventLoop& loop;
   const std::function<void(Event)> deliver;
   CommOptions options;
   std::unordered_map<WorkerId, Peer> peers;
+  std::unordered_map<WorkerId, Traffic> traffic_of;  // but for `peer` and `address`
   std::uint64_t last_number = 0;
   std::uint64_t bytes_in = 0;
+  Connection::Counters of_the_past;  // of connections that have ended
 };
 
 PeerFetcher::PeerFetcher(EventLoop& loop, std::function<void(Event)> deliver)
@@ -144,7 +188,10 @@ PeerFetcher::PeerFetcher(EventLoop& loop, std::function<void(Event)> deliver)
 PeerFetcher::~PeerFetcher() { close(); }
 void PeerFetcher::set_options(CommOptions options) { impl_->options = std::move(options); }
 void PeerFetcher::fetch(StartFetch fetch) { impl_->fetch(std::move(fetch)); }
+void PeerFetcher::close(WorkerId peer) { impl_->close(peer); }
 void PeerFetcher::close() { impl_->close(); }
 std::uint64_t PeerFetcher::bytes_in() const { return impl_->bytes_in; }
+Connection::Counters PeerFetcher::counters() const { return impl_->counters(); }
+std::vector<PeerFetcher::Traffic> PeerFetcher::traffic() const { return impl_->traffic(); }
 
 }  // namespace tegula::worker

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "comm/event_loop.h"
 #include "comm/transport.h"
@@ -19,10 +21,20 @@ class PeerFetcher {
 
   void set_options(CommOptions options);  // for connections made from now on
   void fetch(StartFetch fetch);
+  void close(WorkerId peer);  // what was asked of it is not answered
   // Closes all connections; what was asked for is not answered.
   void close();
 
-  std::uint64_t bytes_in() const;  // of results, since start
+  std::uint64_t bytes_in() const;         // of results, since start
+  Connection::Counters counters() const;  // of all connections, since start
+  // What came from each peer that is not lost, since it was first asked; by its number.
+  struct Traffic {
+    WorkerId peer{};
+    std::string address;
+    std::uint64_t requests = 0, bytes = 0;
+    Time busy{0};  // while it had requests to answer
+  };
+  std::vector<Traffic> traffic() const;
 
   struct Impl;
 

@@ -73,6 +73,11 @@ class Describer {
     hash_.add(worker.heartbeat.managed_bytes);  // copies go where there is room
     hash_.add(worker.heartbeat.reserved_bytes);
     hash_.unordered(worker.introduced, [&](WorkerId peer) { hash_.add(peer); });
+    for (auto peer = core_.unreachable_.lower_bound({worker.id, WorkerId{}});
+         peer != core_.unreachable_.end() && peer->first.first == worker.id; ++peer) {
+      hash_.add(peer->first.second);
+      hash_.add((peer->second - core_.now_).count());
+    }
     hash_.unordered(worker.to_free, [&](const ResultId& result) { hash_.add(result); });
   }
 

@@ -189,6 +189,11 @@ struct Core {
   void ask_back();
   Slot movable_task(const Worker& from, const Worker& to) const;
   double seconds_to_fetch(const Task& task, const Worker& to) const;
+  // Beside what a transfer takes: nothing, or very long where an input is held only by workers that this one could not
+  // reach lately.
+  double detour(const Task& task, const Worker& to) const;
+  void note_unreachable(const Worker& from, const Worker& holder);
+  void forget_unreachable(WorkerId gone);
   std::uint64_t bytes_of_latency() const;  // that could be moved while one fetch is asked for
   // Until a task that comes to the worker now would start there; `queued`: behind those that are ready for it.
   double seconds_to_start(const Worker& worker, bool queued) const;
@@ -367,6 +372,7 @@ struct Core {
   // ---- data ----
   SchedulerConfig config_;
   Time now_{};
+  Time last_tick_{};
   std::vector<Action>* out_ = nullptr;  // only while an event is handled
   Counters counters_;
 
@@ -427,6 +433,9 @@ struct Core {
   std::vector<Transition> log_;  // a ring
   std::size_t log_next_ = 0;
   std::uint64_t transitions_ = 0;  // since start
+
+  // Who could not reach whom, and until when that counts. Nearly always empty.
+  std::map<std::pair<WorkerId, WorkerId>, Time> unreachable_;
 };
 
 }  // namespace tegula::scheduler

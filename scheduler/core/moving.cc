@@ -99,7 +99,7 @@ double Core::seconds_to_fetch(const Task& task, const Worker& to) const {
       seconds += kLatency + static_cast<double>(output.nbytes) / config_.assumed_bandwidth;
     });
   }
-  return seconds;
+  return seconds + detour(task, to);
 }
 
 double Core::seconds_to_start(const Worker& worker, bool queued) const {

@@ -126,7 +126,7 @@ WorkerSlot Core::preferred_holder(const Task& task) {
     const Worker& worker = worker_at(slot);
     if (!groups_[worker.group].has[layer.requirement] || worker.retiring != 0) return;
     const double fetch = static_cast<double>(total - holder_bytes_[slot]) / config_.assumed_bandwidth;
-    const double start = seconds_to_start(worker, true) + fetch;
+    const double start = seconds_to_start(worker, true) + fetch + detour(task, worker);
     const auto better = [&] {
       if (start != best_start) return start < best_start;
       const Worker& other = worker_at(best);
@@ -142,6 +142,11 @@ WorkerSlot Core::preferred_holder(const Task& task) {
   if (best != kNoSlot) {
     const WorkerGroup& group = groups_[worker_at(best).group];
     if (!group.idle.empty()) consider(group.idle.top());
+    if (detour(task, worker_at(best)) > 0) {  // anybody who can get at the inputs
+      for (const auto& other : workers_) {
+        if (other) consider(other->slot);
+      }
+    }
   }
   for (WorkerSlot slot : holder_touched_) holder_bytes_[slot] = 0;
   holder_touched_.clear();

@@ -7,6 +7,14 @@
 
 namespace tegula::scheduler {
 
+namespace {
+
+// One worker that can't reach another says nothing of what is there. When a task has come back so often for its inputs,
+// those that can't be had are made again elsewhere.
+constexpr std::uint32_t kUnreachablePatience = 3;
+
+}  // namespace
+
 bool Core::result_exists(ResultId result) const {
   const LayerRecord* layer = layers_.find(layer_of(result.task));
   return layer != nullptr && index_of(result.task) < layer->tasks && result.output < layer->outputs;
@@ -136,19 +144,22 @@ void Core::on_returned(Worker& worker, msg::TaskReturned& message) {
   for (const auto& item : message.missing) {
     if (!result_exists(item.result)) continue;
     Worker* holder = find_worker(item.holder);
+    if (holder == nullptr) continue;  // what it held is seen to already
     // Bound ahead of an attempt that had come back already: that is news, not a failure.
     if (holder == &worker && !held_by(item.result, worker.slot)) continue;
     if (missing.empty()) {
-      missing = fmt::format("{} from {}", key_of(item.result.task),
-                            holder != nullptr ? holder->registration.name : std::string("a worker that is gone"));
+      missing = fmt::format("{} from {}", key_of(item.result.task), holder->registration.name);
+      ++task.fetch_failures;
     }
-    if (holder == nullptr || !held_by(item.result, holder->slot)) continue;
+    if (!held_by(item.result, holder->slot)) continue;
+    if (item.unreachable) note_unreachable(worker, *holder);
+    if (item.unreachable && task.fetch_failures < kUnreachablePatience) continue;
     free_on(holder->slot, item.result);  // if it is there after all, nobody knows it any more
     remove_replica(find_slot(item.result.task), item.result.output, holder->slot);
   }
   if (!layer_of_task(task).is_active(index_of(task.id))) {
     tidy(slot);
-  } else if (!missing.empty() && ++task.fetch_failures >= config_.allowed_fetch_failures) {
+  } else if (!missing.empty() && task.fetch_failures >= config_.allowed_fetch_failures) {
     ErrorInfo error;
     error.code = ErrorCode::kDataLost;
     error.message =

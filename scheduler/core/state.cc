@@ -143,13 +143,18 @@ void Core::on(FromClient& event) {
 
 void Core::tick() {
   end_delays();
+  if (!unreachable_.empty()) forget_unreachable(WorkerId{});  // what is too long ago
   watch_progress();
   drop_surplus();
   for (const auto& worker : workers_) {
     if (worker) workload_changed(*worker);
   }
   if (config_.worker_timeout != Time{}) {
+    // While this process was stopped nobody was listening, and what workers said meanwhile has still to be read.
+    const Time away = now_ - std::exchange(last_tick_, now_);
+    const bool stopped = away > config_.worker_timeout / 4;
     for (std::size_t slot = 0; slot < workers_.size(); ++slot) {
+      if (workers_[slot] && stopped) workers_[slot]->last_heard = std::min(now_, workers_[slot]->last_heard + away);
       if (workers_[slot] && now_ - workers_[slot]->last_heard > config_.worker_timeout) {
         expel(*workers_[slot], LossReason::kHeartbeat, "nothing was heard of it");
       }

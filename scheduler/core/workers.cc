@@ -111,9 +111,10 @@ void Core::lose_worker(WorkerSlot gone, LossReason reason, const std::string& de
   const std::vector<bool> had = groups_[worker.group].has;
   leave_group(worker);
   for (const auto& other : workers_) {
-    if (other) other->introduced.erase(worker.id);
+    if (other && other->introduced.erase(worker.id) > 0) send(*other, msg::WorkerGone{worker.id});
   }
   if (!moves_.empty()) forget_moves_to(worker.id);
+  if (!unreachable_.empty()) forget_unreachable(worker.id);
   layers_.for_each([&](LayerRecord& layer) {
     if (layer.defined.size() > gone / 64) layer.defined[gone / 64] &= ~(std::uint64_t{1} << (gone % 64));
   });

@@ -89,6 +89,7 @@ void describe(CanonicalHash& hash, WorkerId worker, const msg::Message& message)
           for (const auto& item : m.missing) {
             hash.add(item.result);
             hash.add(item.holder);
+            hash.add(item.unreachable);
           }
         } else if constexpr (std::is_same_v<M, msg::Assign>) {
           hash.attempt(m.attempt);
@@ -124,7 +125,8 @@ void describe(CanonicalHash& hash, WorkerId worker, const msg::Message& message)
           hash.add(m.reserved_bytes);
         } else if constexpr (std::is_same_v<M, msg::DefineLayer> || std::is_same_v<M, msg::ForgetLayer>) {
           hash.add(m.layer);
-        } else if constexpr (std::is_same_v<M, msg::WorkerAddress> || std::is_same_v<M, msg::WorkerRegistered>) {
+        } else if constexpr (std::is_same_v<M, msg::WorkerAddress> || std::is_same_v<M, msg::WorkerGone> ||
+                             std::is_same_v<M, msg::WorkerRegistered>) {
           hash.add(m.worker);
         } else if constexpr (requires { m.attempt, m.task; } && sizeof(M) == sizeof(AttemptId) + sizeof(TaskId)) {
           hash.attempt(m.attempt);
@@ -603,6 +605,7 @@ void World::carry_out(std::uint32_t worker, std::vector<worker::Action>& actions
                    },
                    [&](worker::ReleaseLayer&) { --node.layers; },
                    [&](worker::AttemptEnded& ended) { attempt_ended(worker, ended.attempt); },
+                   [&](const worker::ClosePeer& close) { node.lines[number_of(close.peer)] = {}; },
                },
                action);
   }

@@ -205,6 +205,11 @@ class Storm {
   // The next message from the scheduler arrives.
   bool hear(FakeWorker& worker) {
     auto& inbox = cluster_.sent_to_worker[worker.id];
+    // Nothing follows from it here: fetches are over at once.
+    for (; !inbox.empty() && std::holds_alternative<msg::WorkerGone>(inbox.front()); inbox.pop_front()) {
+      EXPECT_EQ(worker.addresses.erase(std::get<msg::WorkerGone>(inbox.front()).worker), 1u)
+          << "it never knew that one";
+    }
     if (inbox.empty()) return false;
     const msg::Message message = std::move(inbox.front());
     inbox.pop_front();

@@ -26,14 +26,33 @@ TEST(SchedulerWorkers, ASecondWorkerOfTheSameNameIsRefused) {
 TEST(SchedulerWorkers, SilenceIsALoss) {
   FakeCluster cluster;
   const WorkerId w1 = cluster.worker(), w2 = cluster.worker();
-  cluster.now += std::chrono::seconds(20);
+  const auto wait = [&](int seconds) {
+    for (int i = 0; i < seconds; ++i) {
+      cluster.now += std::chrono::seconds(1);
+      cluster.handle(Tick{});
+    }
+  };
+  wait(20);
   cluster.from_worker(w2, msg::WorkerHeartbeat{});
-  cluster.now += std::chrono::seconds(20);
-  cluster.handle(Tick{});
+  wait(20);
   EXPECT_TRUE(cluster.closed_workers.contains(w1));
   EXPECT_FALSE(cluster.closed_workers.contains(w2));
   cluster.handle(WorkerLost{w1, LossReason::kConnection, ""});  // its connection, closed by us
   EXPECT_EQ(cluster.state.counters().workers_lost, 1u);
+}
+
+TEST(SchedulerWorkers, ASchedulerThatWasStoppedItselfLosesNobody) {
+  FakeCluster cluster;
+  const WorkerId w = cluster.worker();
+  cluster.handle(Tick{});
+  cluster.now += std::chrono::hours(1);
+  cluster.handle(Tick{});
+  EXPECT_FALSE(cluster.closed_workers.contains(w)) << "its news of an hour may still be unread";
+  for (int i = 0; i < 31; ++i) {
+    cluster.now += std::chrono::seconds(1);
+    cluster.handle(Tick{});
+  }
+  EXPECT_TRUE(cluster.closed_workers.contains(w)) << "now it had time to be heard";
 }
 
 TEST(SchedulerWorkers, NonsenseClosesTheConnectionAndTheTaskGoesOn) {
@@ -116,6 +135,78 @@ TEST(SchedulerWorkers, AReaderIsToldOfTheHoldersItDoesNotKnow) {
   const auto addresses = cluster.take<msg::WorkerAddress>(w1);
   ASSERT_THAT(addresses, SizeIs(1));
   EXPECT_EQ(addresses[0].address, "inproc://w2");
+}
+
+//  a(0..1) --> b      made on two workers, b on the first of them
+struct ReaderAndHolder {
+  ReaderAndHolder() {
+    const Layer a = layer_on({2}, "a");
+    cluster.submit(c, {a, reads(layer_on({}, "b"), 0, a, {AllBlocks{}})}, {{1, 0, 0, 1}});
+    cluster.finish(w1, cluster.assigned(w1), {100});
+    const msg::Assign second = cluster.assigned(w2);
+    fetched = {second.task, 0};
+    cluster.finish(w2, second, {8});
+    b = cluster.assigned(w1);
+  }
+  FakeCluster cluster;
+  WorkerId w1 = cluster.worker(1), w2 = cluster.worker(1);
+  ConnectionId c = cluster.client();
+  ResultId fetched;
+  msg::Assign b;
+};
+
+TEST(SchedulerWorkers, WhoKnowsALostWorkerIsTold) {
+  ReaderAndHolder world;
+  const WorkerId w3 = world.cluster.worker(1);
+  world.cluster.handle(WorkerLost{world.w2, LossReason::kConnection, ""});
+  const auto gone = world.cluster.take<msg::WorkerGone>(world.w1);
+  ASSERT_THAT(gone, SizeIs(1));
+  EXPECT_EQ(gone[0].worker, world.w2);
+  EXPECT_THAT(world.cluster.take<msg::WorkerGone>(w3), IsEmpty()) << "it was never told of it";
+}
+
+TEST(SchedulerWorkers, OneThatCannotReachAnotherDoesNotMakeItsResultsForgotten) {
+  ReaderAndHolder world;
+  FakeCluster& cluster = world.cluster;
+  // Neither reaches the other.
+  const auto both_are_there = [&] {
+    return cluster.take<msg::FreeResults>(world.w1).empty() && cluster.take<msg::FreeResults>(world.w2).empty() &&
+           cluster.state.counters().tasks_recomputed == 0;
+  };
+  WorkerId reader = world.w1;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(both_are_there()) << i;
+    ASSERT_EQ(world.b.holders.size(), 1u) << i;
+    cluster.give_back(reader, world.b, {{world.b.holders[0].result, world.b.holders[0].worker, /*unreachable=*/true}});
+    if (i == 2) break;
+    const auto on_w1 = cluster.take<msg::Assign>(world.w1), on_w2 = cluster.take<msg::Assign>(world.w2);
+    ASSERT_EQ(on_w1.size() + on_w2.size(), 1u) << i;
+    reader = on_w1.empty() ? world.w2 : world.w1;
+    world.b = on_w1.empty() ? on_w2[0] : on_w1[0];
+  }
+  // It has been tried often enough: what can't be had is made again.
+  EXPECT_FALSE(both_are_there());
+}
+
+TEST(SchedulerWorkers, ATaskGoesToAWorkerThatReachesItsInputs) {
+  ReaderAndHolder world;
+  FakeCluster& cluster = world.cluster;
+  const WorkerId w3 = cluster.worker(1);
+  cluster.give_back(world.w1, world.b, {{world.fetched, world.w2, /*unreachable=*/true}});
+  // Where most of its input is it has been; the holder of the rest, or somebody new, reaches both.
+  EXPECT_THAT(cluster.take<msg::Assign>(world.w1), IsEmpty());
+  EXPECT_EQ(cluster.take<msg::Assign>(world.w2).size() + cluster.take<msg::Assign>(w3).size(), 1u);
+}
+
+TEST(SchedulerWorkers, AHolderThatIsGoneIsNobodysFailure) {
+  ReaderAndHolder world;
+  FakeCluster& cluster = world.cluster;
+  // Its return and the loss of what it waited for cross each other, however often.
+  for (int i = 0; i < 30; ++i) {
+    ASSERT_EQ(cluster.state_of(world.b.task), TaskState::kProcessing) << i;
+    cluster.give_back(world.w1, world.b, {{world.fetched, WorkerId{1000}, /*unreachable=*/true}});
+    world.b = cluster.assigned(world.w1);
+  }
 }
 
 TEST(SchedulerState, ACopyDecidesAsTheOriginal) {

@@ -77,6 +77,8 @@ class CoreTest : public ::testing::Test {
         recalls.push_back(*recall);
       } else if (const auto* end = std::get_if<AttemptEnded>(&action)) {
         ended.push_back(static_cast<std::uint64_t>(end->attempt));
+      } else if (auto* close = std::get_if<ClosePeer>(&action)) {
+        closed.push_back(close->peer);
       } else {
         released.push_back(std::get<ReleaseLayer>(action).layer);
       }
@@ -140,6 +142,7 @@ class CoreTest : public ::testing::Test {
   std::vector<Recall> recalls;
   std::vector<LayerId> released;
   std::vector<std::uint64_t> ended;
+  std::vector<WorkerId> closed;
 };
 
 }  // namespace tegula::worker

@@ -207,6 +207,10 @@ class World {
     const StartFetch fetch = found->second;
     fetches_.erase(found);
     if (unkind && chance(15)) return give(FetchFailed{fetch.request});
+    if (unkind && chance(3)) {  // the reply that comes all the same is stale
+      give(msg::WorkerGone{fetch.peer});
+      give(msg::WorkerAddress{fetch.peer, "tcp://anew:1"});
+    }
     msg::FetchReply reply{fetch.request, {}};
     const bool busy = unkind && chance(20);
     for (const auto& item : fetch.items) {
@@ -288,6 +292,8 @@ class World {
       ASSERT_TRUE(fetch->peer == kPeer || fetch->peer == kOther);
       ASSERT_FALSE(fetch->items.empty());
       fetches_.emplace(fetch->request, *fetch);
+    } else if (auto* close = std::get_if<ClosePeer>(&action)) {
+      std::erase_if(fetches_, [&](const auto& entry) { return entry.second.peer == close->peer; });
     } else if (std::get_if<ReleaseLayer>(&action) != nullptr) {
       ++released_;
     } else if (const auto* ended = std::get_if<AttemptEnded>(&action)) {

@@ -213,6 +213,7 @@ TEST_F(CoreTest, LostConnectionIsTriedAgainLaterAndNotForEver) {
   ASSERT_EQ(returned.size(), 1u);
   ASSERT_EQ(returned[0].missing.size(), 1u);
   EXPECT_EQ(returned[0].missing[0].holder, kPeer);
+  EXPECT_TRUE(returned[0].missing[0].unreachable);
 }
 
 TEST_F(CoreTest, BusyPeerIsAskedAgainAsOftenAsItTakes) {
@@ -244,6 +245,45 @@ TEST_F(CoreTest, OnePeersTroubleDoesNotTouchWhatOthersSend) {
   answer(good);
   EXPECT_EQ(started(), Attempts{2});
   EXPECT_EQ(state_of(1), TaskState::kFetching);
+}
+
+TEST_F(CoreTest, WhatALostPeerWasToSendComesFromAnotherAtOnce) {
+  start();
+  assign(1, kAdd, 0, {{result(kSource, 0), kPeer}, {result(kSource, 0), kOther}});
+  ASSERT_EQ(fetches.size(), 1u);
+  const StartFetch lost = fetches[0];
+  give(msg::WorkerGone{lost.peer});
+  EXPECT_EQ(closed, std::vector<WorkerId>{lost.peer});
+  ASSERT_EQ(fetches.size(), 2u);
+  EXPECT_NE(fetches[1].peer, lost.peer);
+  answer(lost);  // was under way
+  EXPECT_EQ(state_of(1), TaskState::kFetching);
+  answer(fetches[1]);
+  EXPECT_EQ(started(), Attempts{1});
+}
+
+TEST_F(CoreTest, ATaskWhoseOnlyHolderIsLostIsReturnedAtOnce) {
+  start(2);
+  // The first is on its way, the second waits behind it, the third comes from somebody else.
+  assign(1, kAdd, 0, {{result(kSource, 0), kPeer}});
+  assign(2, kAdd, 1, {{result(kSource, 1), kPeer}});
+  assign(3, kAdd, 2, {{result(kSource, 2), kOther}});
+  const StartFetch other = fetches.back();
+  ASSERT_EQ(other.peer, kOther);
+  give(msg::WorkerGone{kPeer});
+  const auto returned = sent_of<msg::TaskReturned>();
+  ASSERT_EQ(returned.size(), 2u);
+  for (const auto& one : returned) {
+    ASSERT_EQ(one.missing.size(), 1u);
+    EXPECT_EQ(one.missing[0].holder, kPeer);
+    EXPECT_TRUE(one.missing[0].unreachable);
+  }
+  answer(other);
+  EXPECT_EQ(started(), Attempts{3});
+  give(msg::WorkerGone{kPeer});  // nobody knows it any more
+  EXPECT_EQ(closed, std::vector<WorkerId>{kPeer});
+  assign(4, kAdd, 3, {{result(kSource, 3), kPeer}});  // a scheduler does not do that
+  EXPECT_EQ(sent_of<msg::TaskReturned>().size(), 3u);
 }
 
 TEST_F(CoreTest, WrongPieceFailsTheTaskAndStaysOutOfTheKernel) {

@@ -63,7 +63,10 @@ void Fetches::canonical_hash(CanonicalHash& hash, Time now) const {
       hash.add(holder.tries);
     }
     hash.add(piece->missing.size());
-    for (const auto& missing : piece->missing) hash.add(missing.holder);
+    for (const auto& missing : piece->missing) {
+      hash.add(missing.holder);
+      hash.add(missing.unreachable);
+    }
     hash.add(piece->users.size());
     for (const User& user : piece->users) {
       hash.attempt(user.attempt);

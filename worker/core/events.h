@@ -61,9 +61,10 @@ struct Await {
 };
 struct Tick {};  // only the time has changed
 
-using Event = std::variant<Tick, msg::Assign, KernelFinished, msg::FreeResults, msg::Retract, msg::DefineLayer,
-                           msg::ForgetLayer, msg::WorkerAddress, msg::WorkerRegistered, msg::FetchReply, FetchFailed,
-                           KernelFailed, KernelNeeds, Recalled, TooLate, msg::AcquireReplicas, Await>;
+using Event =
+    std::variant<Tick, msg::Assign, KernelFinished, msg::FreeResults, msg::Retract, msg::DefineLayer, msg::ForgetLayer,
+                 msg::WorkerAddress, msg::WorkerGone, msg::WorkerRegistered, msg::FetchReply, FetchFailed, KernelFailed,
+                 KernelNeeds, Recalled, TooLate, msg::AcquireReplicas, Await>;
 
 // ---- actions --------------------------------------------------------------------------------------------------------
 struct SendToScheduler {
@@ -88,6 +89,7 @@ struct Execute {
   TaskId task{};
   TaskInputsPtr inputs;       // null: none
   std::uint64_t granted = 0;  // bytes that outputs and scratch may take together
+  Time fetched_in{0};         // how long its inputs took to come from others
 };
 // Takes the attempt back from the executor if it has not begun: answered by Recalled or TooLate. `cancel`: when it has
 // begun its kernel is asked to stop.
@@ -95,10 +97,14 @@ struct Recall {
   AttemptId attempt{};
   bool cancel = false;
 };
+// The peer is lost: what was asked of it need not be answered any more.
+struct ClosePeer {
+  WorkerId peer{};
+};
 // No task of the layer is left and none will come.
 struct ReleaseLayer {
   LayerId layer{};
 };
-using Action = std::variant<SendToScheduler, Execute, StartFetch, Recall, ReleaseLayer, AttemptEnded>;
+using Action = std::variant<SendToScheduler, Execute, StartFetch, Recall, ReleaseLayer, AttemptEnded, ClosePeer>;
 
 }  // namespace tegula::worker

@@ -199,8 +199,10 @@ Fetches::Request Fetches::finish_request(std::unordered_map<std::uint64_t, Reque
   return request;
 }
 
-void Fetches::next_holder(PieceId id, Piece& piece, bool failed, Outcome& outcome) {
-  if (failed) piece.missing.push_back({piece.key.result, piece.holders.front().source.worker});
+void Fetches::next_holder(PieceId id, Piece& piece, Refusal refusal, Outcome& outcome) {
+  if (refusal != Refusal::kNews) {
+    piece.missing.push_back({piece.key.result, piece.holders.front().source.worker, refusal == Refusal::kUnreachable});
+  }
   piece.holders.erase(piece.holders.begin());
   if (piece.holders.empty()) {
     outcome.lost.push_back({piece.key.result, std::move(piece.missing), std::move(piece.users)});
@@ -238,11 +240,12 @@ void Fetches::settle_item(PieceId id, bool waited, msg::FetchReply::Item item, O
     }
     case msg::FetchStatus::kMissing:
       // That an attempt ended without making it is news and no failure.
-      next_holder(id, piece, piece.holders.front().source.attempt == AttemptId{}, outcome);
+      next_holder(id, piece, piece.holders.front().source.attempt == AttemptId{} ? Refusal::kMissing : Refusal::kNews,
+                  outcome);
       return;
     case msg::FetchStatus::kLarge:
       if (!waited) {  // it was asked for whatever its size
-        next_holder(id, piece, true, outcome);
+        next_holder(id, piece, Refusal::kMissing, outcome);
         return;
       }
       if (!piece.reserved) {
@@ -299,7 +302,42 @@ Fetches::Outcome Fetches::failed(std::uint64_t number, Time now) {
       std::rotate(piece.holders.begin(), piece.holders.begin() + 1, piece.holders.end());
       enqueue(id, piece, true);
     } else {
-      next_holder(id, piece, true, outcome);
+      next_holder(id, piece, Refusal::kUnreachable, outcome);
+    }
+  }
+  return outcome;
+}
+
+Fetches::Outcome Fetches::forget(WorkerId worker) {
+  Outcome outcome;
+  const auto found = peers_.find(worker);
+  if (found == peers_.end()) return outcome;
+  std::vector<PieceId> pieces;  // that were to come from it: in flight, then queued
+  std::vector<std::uint64_t> requests;
+  for (const auto& [number, request] : requests_) {
+    if (request.peer == worker) requests.push_back(number);
+  }
+  std::sort(requests.begin(), requests.end());
+  for (const std::uint64_t number : requests) {
+    const Request request = finish_request(requests_.find(number));
+    pieces.insert(pieces.end(), request.pieces.begin(), request.pieces.end());
+  }
+  pieces.insert(pieces.end(), found->second.queue.begin(), found->second.queue.end());
+  pieces.insert(pieces.end(), found->second.waiting.begin(), found->second.waiting.end());
+  peers_.erase(found);
+  waiting_peers_.erase(worker);
+  for (auto& [id, piece] : pieces_) {
+    if (piece.holders.empty()) continue;
+    std::erase_if(piece.holders, [&](const Candidate& candidate) {
+      return &candidate != piece.holders.data() && candidate.source.worker == worker;
+    });
+  }
+  for (const PieceId id : pieces) {
+    Piece& piece = pieces_.at(id);
+    if (piece.users.empty()) {
+      erase(id);
+    } else {
+      next_holder(id, piece, Refusal::kUnreachable, outcome);
     }
   }
   return outcome;

@@ -110,6 +110,9 @@ class Fetches {
   void pump(Time now, std::vector<Action>& actions);
   Outcome replied(msg::FetchReply reply, Time now);
   Outcome failed(std::uint64_t request, Time now);
+  // The scheduler has lost this worker: what was to come from it comes from elsewhere. Replies to its requests are
+  // stale.
+  Outcome forget(WorkerId worker);
 
   std::optional<Time> next_wakeup(Time now) const;  // when a back-off ends
   std::uint64_t reserved_bytes() const { return reserved_bytes_; }
@@ -170,8 +173,11 @@ class Fetches {
   void erase(PieceId id);
   void set_back(Peer& peer, Time now);
   Request finish_request(std::unordered_map<std::uint64_t, Request>::iterator found);
-  // The front holder can't give the piece (`failed`: although it should): the next is asked, or the piece is lost.
-  void next_holder(PieceId id, Piece& piece, bool failed, Outcome& outcome);
+  // Why the front holder doesn't give the piece: the attempt that was to make it there ended without; it lacks it
+  // although it should not; it could not be asked.
+  enum class Refusal { kNews, kMissing, kUnreachable };
+  // The next holder is asked, or the piece is lost.
+  void next_holder(PieceId id, Piece& piece, Refusal refusal, Outcome& outcome);
   void settle_item(PieceId id, bool waited, msg::FetchReply::Item item, Outcome& outcome);
 
   FetchLimits limits_;

@@ -79,6 +79,12 @@ void WorkerState::apply(msg::WorkerRegistered& event) { self_ = event.worker; }
 
 void WorkerState::apply(msg::WorkerAddress& event) { fetches_.set_address(event.worker, std::move(event.address)); }
 
+void WorkerState::apply(msg::WorkerGone& event) {
+  if (!fetches_.knows(event.worker)) return;
+  settle_fetches(fetches_.forget(event.worker));
+  actions_->emplace_back(ClosePeer{event.worker});
+}
+
 void WorkerState::apply(msg::DefineLayer& event) {
   const auto [found, is_new] = layers_.try_emplace(event.layer);
   LayerInfo& layer = found->second;

@@ -110,7 +110,9 @@ class WorkerState {
     std::uint64_t input_bytes = 0;             // of the pieces, at most; known when ready
     std::uint64_t need = 0;                    // bytes of outputs and scratch; declared, then planned
     std::uint64_t granted = 0;                 // while executing
-    bool wanted_back = false;                  // while executing: the scheduler asked whether it could have it back
+    Time fetch_began{0};
+    Time fetched_in{0};        // known when ready
+    bool wanted_back = false;  // while executing: the scheduler asked whether it could have it back
   };
   using Order = std::pair<std::int64_t, AttemptId>;  // priority, then the order of binding
   using TaskMap = std::unordered_map<AttemptId, Task>;
@@ -121,6 +123,7 @@ class WorkerState {
   void apply(msg::DefineLayer& event);
   void apply(msg::ForgetLayer& event);
   void apply(msg::WorkerAddress& event);
+  void apply(msg::WorkerGone& event);
   void apply(msg::WorkerRegistered& event);
   void apply(msg::FetchReply& event);
   void apply(FetchFailed& event);

@@ -233,6 +233,7 @@ void WorkerState::apply(Await& event) {
 void WorkerState::become_ready(TaskMap::iterator found) {
   Task& task = found->second;
   leave_state(task);
+  if (task.state == TaskState::kFetching) task.fetched_in = now_ - task.fetch_began;
   task.state = TaskState::kReady;
   ready_.insert(order_of(task));
   if (task.inputs != nullptr) {
@@ -331,6 +332,7 @@ void WorkerState::start_fetching(TaskMap::iterator found) {
   }
   leave_state(task);
   task.state = TaskState::kFetching;
+  task.fetch_began = now_;
   ++fetching_;
   for (auto& [slot, from] : wanted) {
     const Fetches::User user{task.attempt, static_cast<std::uint32_t>(slot - task.slots.data())};

@@ -87,8 +87,8 @@ void WorkerState::start(Task& task, std::uint64_t bytes) {
   task.granted = bytes;
   granted_bytes_ += bytes;
   const bool limited = options_.memory_limit != 0;
-  actions_->emplace_back(
-      Execute{task.attempt, task.id, task.inputs, limited ? bytes : std::numeric_limits<std::uint64_t>::max()});
+  actions_->emplace_back(Execute{task.attempt, task.id, task.inputs,
+                                 limited ? bytes : std::numeric_limits<std::uint64_t>::max(), task.fetched_in});
 }
 
 void WorkerState::watch_silence() {
