@@ -59,6 +59,21 @@ int ask(const Options& options, msg::QueryKind kind, std::string (*text)(const s
   return 0;
 }
 
+// What the scheduler knows of a worker, and what the worker says of itself.
+int worker(const Options& options) {
+  const Client client = connect(options);
+  auto json = nlohmann::ordered_json::parse(client.impl()->ask(msg::QueryKind::kWorker, options.subject, kPatience));
+  try {
+    json["own"] =
+        nlohmann::ordered_json::parse(client.impl()->ask_worker(json.at("address").get<std::string>(), kPatience));
+  } catch (const Error& error) {  // it may be the reason for the question
+    json["own"] = nullptr;
+    json["own_error"] = error.what();
+  }
+  fmt::print("{}\n", options.json ? json.dump() : worker_text(json.dump()));
+  return 0;
+}
+
 int order(const Options& options, msg::CommandKind kind) {
   const Client client = connect(options);
   const std::string json = client.impl()->command({0, kind, options.subject, options.copies, {}}, std::nullopt);
@@ -74,7 +89,7 @@ int run_online(const Options& options) {
   if (command == "why") return ask(options, msg::QueryKind::kWhy, why_text);
   if (command == "story") return ask(options, msg::QueryKind::kStory, story_text);
   if (command == "task") return ask(options, msg::QueryKind::kTask, task_text);
-  if (command == "worker") return ask(options, msg::QueryKind::kWorker, worker_text);
+  if (command == "worker") return worker(options);
   if (command == "dump") return dump(connect(options), options);
   if (command == "cancel") {
     // Keys end with a position in parentheses; names of clients are whatever they call themselves.

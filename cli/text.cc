@@ -55,6 +55,38 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
+// What a worker says of itself. A dump has none of that.
+std::string own_text(const Json& worker) {
+  const Json& own = worker.at("own");
+  if (own.is_null()) return "  it does not say more: " + word(worker.at("own_error")) + "\n";
+  const Json& counters = own.at("counters");
+  std::string text = fmt::format(
+      "  since it joined: {} tasks finished, {} failed; {} of computing, {} of waiting for inputs; {} in, {} out\n",
+      word(counters.at("finished")), word(counters.at("failed")), duration(counters.at("compute_s").get<double>()),
+      duration(counters.at("transfer_s").get<double>()), bytes(counters.at("bytes_in")),
+      bytes(counters.at("bytes_out")));
+  for (const Json& peer : own.at("from_peers")) {
+    const Json& rate = peer.at("bytes_per_s");
+    text += fmt::format("  from worker {} at {}: {} requests, {}, {}/s\n", word(peer.at("worker")),
+                        word(peer.at("address")), word(peer.at("requests")), bytes(peer.at("bytes")),
+                        rate.is_null() ? "?" : format_bytes(static_cast<std::uint64_t>(rate.get<double>())));
+  }
+  for (const Json& peer : own.at("to_peers")) {
+    text += fmt::format("  to {}: {} requests, {}\n", word(peer.at("name")), word(peer.at("requests")),
+                        bytes(peer.at("bytes")));
+  }
+  const Json& tasks = own.at("tasks");
+  constexpr std::size_t kLastTasks = 10;
+  for (std::size_t i = tasks.size() > kLastTasks ? tasks.size() - kLastTasks : 0; i < tasks.size(); ++i) {
+    const Json& task = tasks[i];
+    const auto ms = [&](const char* field) { return task.at(field).get<double>() * 1e3; };
+    text += fmt::format("  did    {}  {} ago: inputs {:.1f} ms, queued {:.1f} ms, computed {:.1f} ms{}\n",
+                        word(task.at("task")), duration(task.at("ago_s").get<double>()), ms("transfer_s"),
+                        ms("queued_s"), ms("compute_s"), task.at("failed").get<bool>() ? ", failed" : "");
+  }
+  return text;
+}
+
 std::string without_newline(std::string text) {
   while (text.ends_with('\n')) text.pop_back();
   return text;
@@ -159,6 +191,7 @@ std::string worker_text(const std::string& answer) {
   if (json.at("has_what").size() < json.at("results").get<std::size_t>()) {
     text += fmt::format("  and {} more\n", json.at("results").get<std::size_t>() - json.at("has_what").size());
   }
+  if (json.contains("own")) text += own_text(json);
   return without_newline(text);
 }
 

@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "client/ask_worker.h"
 #include "client/fetch_job.h"
 #include "client/open_session.h"
 #include "client/progress.h"
@@ -105,6 +106,12 @@ class Session final : public detail::ClientImpl {
   ClusterStatus status(std::chrono::nanoseconds timeout) override;
   std::string ask(msg::QueryKind kind, const std::string& subject, std::chrono::nanoseconds timeout) override {
     return core_->ask(kind, subject, timeout);
+  }
+  std::string ask_worker(const std::string& address, std::chrono::nanoseconds timeout) override {
+    CommOptions comm;
+    core_->loop().run_and_wait([&] { comm = core_->options().comm; });
+    comm.connect_timeout = timeout;
+    return client::ask_worker(core_->loop(), comm, address, timeout);
   }
   std::string command(const msg::Command& order, std::optional<std::chrono::nanoseconds> timeout) override {
     return core_->command(order, timeout);

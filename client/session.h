@@ -80,6 +80,9 @@ class ClientImpl : public std::enable_shared_from_this<ClientImpl> {
   virtual ClusterStatus status(std::chrono::nanoseconds timeout) = 0;
   // A question of comm/messages.h: the answer's JSON. Throws what the scheduler finds wrong with it, TimeoutError.
   virtual std::string ask(msg::QueryKind kind, const std::string& subject, std::chrono::nanoseconds timeout) = 0;
+  // What the worker at this address says of what it did and moved last (worker/history.h): JSON. Throws
+  // ConnectionError and its kinds, TimeoutError.
+  virtual std::string ask_worker(const std::string& address, std::chrono::nanoseconds timeout) = 0;
   // An order, whose number is filled in; returns when it has been carried out, with JSON about it. Throws as ask(), and
   // ConnectionError when the connection was lost before the answer.
   virtual std::string command(const msg::Command& order, std::optional<std::chrono::nanoseconds> timeout) = 0;

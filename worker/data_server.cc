@@ -38,6 +38,7 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
     std::uint64_t being_copied = 0;  // bytes that will be queued when the copy is made
     bool shares_memory = false;      // inproc: what is sent keeps its buffer alive at the other end
     std::size_t waiting = 0;         // of its requests
+    std::uint64_t requests = 0, bytes_out = 0;
   };
   using PeerNumber = std::uint64_t;
   struct Waiting {
@@ -57,7 +58,7 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
       if (const auto self = weak.lock()) self->drop(number);
     };
     const bool shares_memory = connection->peer().address.starts_with("inproc:");
-    peers.emplace(number, Peer{std::move(connection), 0, shares_memory, 0});
+    peers.emplace(number, Peer{std::move(connection), 0, shares_memory, 0, 0, 0});
   }
 
   // Ends a connection, also from within its own handlers.
@@ -84,6 +85,8 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
         } else {
           serve(number, found->second, *fetch);
         }
+      } else if (const auto* query = std::get_if<msg::Query>(&message); query != nullptr && *on_question) {
+        found->second.connection->send(msg::QueryReply{query->request, false, {}, (*on_question)(), 0});
       } else {
         log::warning("worker", "{} sent {} where only Fetch belongs; closing its connection",
                      found->second.connection->peer().name, msg::name_of(message));
@@ -121,6 +124,7 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
   }
 
   void serve(PeerNumber number, Peer& peer, const msg::Fetch& fetch) {
+    ++peer.requests;
     std::uint64_t under_way = peer.connection->counters().queued_bytes + peer.being_copied;
     std::uint64_t to_copy = 0;
     std::vector<Item> items(fetch.items.size());
@@ -182,7 +186,10 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
     msg::FetchReply message{request, {}};
     message.items.reserve(items.size());
     for (Item& item : items) {
-      if (item.status == msg::FetchStatus::kOk) bytes_out += item.chunk.nbytes();
+      if (item.status == msg::FetchStatus::kOk) {
+        bytes_out += item.chunk.nbytes();
+        peer.bytes_out += item.chunk.nbytes();
+      }
       message.items.push_back({item.status, std::move(item.chunk)});
     }
     peer.connection->send(std::move(message));
@@ -198,15 +205,18 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
   std::unordered_map<AttemptId, std::vector<Waiting>> waiting;  // by what they wait for
   PeerNumber last_peer = 0;
   std::uint64_t bytes_out = 0;
-  std::unique_ptr<EventLoop> copier;  // started when first needed
+  const std::function<std::string()>* on_question = nullptr;  // the owner's
+  std::unique_ptr<EventLoop> copier;                          // started when first needed
 };
 
 DataServer::DataServer(EventLoop& loop, std::shared_ptr<BufferPool> pool, Limits limits, Lookup lookup, Await await)
-    : impl_(std::make_shared<Impl>(loop, std::move(pool), limits, std::move(lookup), std::move(await))) {}
+    : impl_(std::make_shared<Impl>(loop, std::move(pool), limits, std::move(lookup), std::move(await))) {
+  impl_->on_question = &on_question;
+}
 
 DataServer::~DataServer() {
   impl_->copier.reset();  // joins: nothing refers to the loop afterwards
-  close();
+  close();                // and with the connections their handlers: none calls on_question any more
 }
 
 void DataServer::listen(const std::string& address, PortRange ports, const CommOptions& options) {
@@ -240,5 +250,14 @@ void DataServer::close() {
 void DataServer::attempt_ended(AttemptId attempt) { impl_->attempt_ended(attempt); }
 
 std::uint64_t DataServer::bytes_out() const { return impl_->bytes_out; }
+
+std::vector<DataServer::Traffic> DataServer::traffic() const {
+  std::vector<Traffic> all;
+  for (const auto& [number, peer] : impl_->peers) {
+    all.push_back({peer.connection->peer().name, peer.requests, peer.bytes_out});
+  }
+  std::sort(all.begin(), all.end(), [](const Traffic& a, const Traffic& b) { return a.name < b.name; });
+  return all;
+}
 
 }  // namespace tegula::worker

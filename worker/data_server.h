@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "comm/event_loop.h"
 #include "comm/transport.h"
@@ -41,6 +42,14 @@ class DataServer {
   void attempt_ended(AttemptId attempt);
 
   std::uint64_t bytes_out() const;  // of results, since start
+  // What those that are connected now have got.
+  struct Traffic {
+    std::string name;
+    std::uint64_t requests = 0, bytes = 0;
+  };
+  std::vector<Traffic> traffic() const;
+  // Answers a Query, which a client may send here: with JSON. Without it there are none.
+  std::function<std::string()> on_question;
 
   struct Impl;
 

@@ -16,6 +16,7 @@
 #include "worker/core/state.h"
 #include "worker/data_server.h"
 #include "worker/executor.h"
+#include "worker/history.h"
 #include "worker/kernel_loader.h"
 #include "worker/kernel_registry.h"
 #include "worker/layer_run.h"
@@ -80,6 +81,9 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
         [weak](AttemptId attempt) {
           if (const auto self = weak.lock()) self->process(Await{attempt});
         });
+    server->on_question = [this] {
+      return history.text(core ? report() : msg::WorkerHeartbeat{}, fetcher->traffic(), server->traffic(), now());
+    };
   }
 
   // With the scheduler in this process, compute threads run the cores themselves when they have ended a task. Over a
@@ -221,6 +225,7 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
     wake_timer.reset();
     wake_at.reset();
     executor->abandon_all();
+    history.forget_running();
     fetcher->close();
     server->close();
     core.reset();
@@ -245,6 +250,7 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
                      [&](msg::FreeResults& m) { return take(events, m); },
                      [&](msg::AcquireReplicas& m) { return take(events, m); },
                      [&](msg::WorkerAddress& m) { return take(events, m); },
+                     [&](msg::WorkerGone& m) { return take(events, m); },
                      [&](msg::ForgetLayer& m) { return take(events, m); },
                      [&](msg::DefineLayer& m) {
                        // What was said of the same number before comes first: it may be that it is forgotten.
@@ -303,13 +309,17 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
   void schedule_heartbeat() {
     heartbeat_timer = loop.after(heartbeat_interval, [this] {
       schedule_heartbeat();
-      msg::WorkerHeartbeat beat = core->heartbeat();
-      beat.rss_bytes = resident_bytes();
-      beat.bytes_in = fetcher->bytes_in();
-      beat.bytes_out = server->bytes_out();
-      beat.running = executor->running();
-      connection->send(beat);
+      connection->send(report());
     });
+  }
+
+  msg::WorkerHeartbeat report() const {
+    msg::WorkerHeartbeat beat = core->heartbeat();
+    beat.rss_bytes = resident_bytes();
+    beat.bytes_in = fetcher->bytes_in();
+    beat.bytes_out = server->bytes_out();
+    beat.running = executor->running();
+    return beat;
   }
 
   // ---- the core's events and actions -----------------------------------------------------------------------------
@@ -318,6 +328,8 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
     if (!core) return;
     std::vector<Event> events;
     executor->collect(events);
+    const Time time = now();
+    for (const Event& event : events) history.heard(event, time);
     if (!events.empty()) process(std::move(events));
   }
 
@@ -345,6 +357,7 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
   void carry_out(SendToScheduler& send, std::vector<Event>&) { connection->send(std::move(send.message)); }
 
   void carry_out(Execute& execute, std::vector<Event>&) {
+    history.handed_over(execute, now());
     const auto layer = layers.find(layer_of(execute.task));  // the core knows it, so it was defined
     jobs.push_back({execute.attempt, execute.task, layer->second, std::move(execute.inputs), execute.granted, 0});
   }
@@ -361,6 +374,8 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
   void carry_out(AttemptEnded& end, std::vector<Event>&) { server->attempt_ended(end.attempt); }
 
   void carry_out(StartFetch& fetch, std::vector<Event>&) { fetcher->fetch(std::move(fetch)); }
+
+  void carry_out(ClosePeer& close, std::vector<Event>&) { fetcher->close(close.peer); }
 
   void carry_out(ReleaseLayer& release, std::vector<Event>&) { layers.erase(release.layer); }
 
@@ -416,6 +431,8 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
   Time retry_delay{0};
   std::string last_error;
   bool ended = false;
+
+  History history;
 
   std::vector<Action> actions;  // kept for their capacity
   std::vector<Job> jobs;

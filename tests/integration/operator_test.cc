@@ -108,6 +108,36 @@ TEST_F(Operator, SeesWhyNothingRunsAndThenThatItRan) {
   EXPECT_THAT(run({"worker", "w"}).output, AllOf(HasSubstr("1 results"), HasSubstr("holds  " + last)));
 }
 
+TEST_F(Operator, AWorkerTellsWhatItDidAndMoved) {
+  start_scheduler();
+  const auto w1 = start_worker("w1"), w2 = start_worker("w2");
+  Client client(file);
+  client.wait_for_workers(2);
+  const Array x = ones({400, 400}, {100, 100}).persist(client);
+  EXPECT_EQ((x + x.T()).sum().compute(client).item<double>(), 320000);
+  std::uint64_t tasks = 0, bytes_from_peers = 0, bytes_in = 0, requests_of_client = 0;
+  for (const char* name : {"w1", "w2"}) {
+    const nlohmann::json own = ask({"worker", name}).at("own");
+    tasks += own.at("tasks").size();
+    EXPECT_EQ(own.at("counters").at("finished"), own.at("tasks").size());
+    EXPECT_EQ(own.at("counters").at("failed"), 0);
+    for (const auto& task : own.at("tasks")) {
+      EXPECT_GT(task.at("compute_s").get<double>(), 0);
+      EXPECT_GE(task.at("ago_s").get<double>(), 0);
+    }
+    bytes_in += own.at("counters").at("bytes_in").get<std::uint64_t>();
+    for (const auto& peer : own.at("from_peers")) {
+      bytes_from_peers += peer.at("bytes").get<std::uint64_t>();
+      EXPECT_GT(peer.at("bytes_per_s").get<double>(), 0);
+    }
+    for (const auto& peer : own.at("to_peers")) requests_of_client += peer.at("requests").get<std::uint64_t>();
+  }
+  EXPECT_GT(tasks, 16u);
+  EXPECT_EQ(bytes_from_peers, bytes_in);
+  EXPECT_GT(requests_of_client, 0u);
+  EXPECT_THAT(run({"worker", "w1"}).output, AllOf(HasSubstr("tasks finished, 0 failed"), HasSubstr("computed")));
+}
+
 TEST_F(Operator, MistypedKeysWorkersAndCommandsGetTheNearest) {
   start_scheduler();
   const auto worker = start_worker("alice");

@@ -1,0 +1,54 @@
+// What a worker's tasks took lately, for whoever asks it (`tegula worker`). Bounded: the last kTasks tasks, and sums
+// since the start. On the event loop.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "worker/core/events.h"
+#include "worker/data_server.h"
+#include "worker/peer_fetcher.h"
+
+namespace tegula::worker {
+
+class History {
+ public:
+  static constexpr std::size_t kTasks = 1024;
+
+  void handed_over(const Execute& execute, Time now);  // to the executor
+  void heard(const Event& event, Time now);            // from the executor
+  void forget_running();                               // a new life begins; what has ended stays told
+
+  // As JSON: {"counters": {...}, "tasks": [newest last], "from_peers": [...], "to_peers": [...]}. Task ids are the
+  // scheduler's ("12/7", as `tegula task` takes them).
+  std::string text(const msg::WorkerHeartbeat& beat, const std::vector<PeerFetcher::Traffic>& fetched,
+                   const std::vector<DataServer::Traffic>& served, Time now) const;
+
+ private:
+  struct Running {
+    TaskId task{};
+    Time fetched_in{0};
+    Time handed_over{0};
+  };
+  struct Ended {
+    TaskId task{};
+    Time ended{0};
+    Time fetched_in{0};   // its inputs came from others
+    Time queued{0};       // it waited for a thread
+    Time computed_in{0};  // its kernel ran
+    bool failed = false;
+  };
+  void end(AttemptId attempt, std::uint64_t compute_ns, bool failed, Time now);
+
+  std::unordered_map<AttemptId, Running> running_;
+  std::deque<Ended> ended_;
+  std::uint64_t finished_ = 0, failed_ = 0;
+  Time fetched_in_{0}, computed_in_{0};
+};
+
+}  // namespace tegula::worker
