@@ -1,10 +1,6 @@
 #include "bench/probe.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <linux/futex.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -12,13 +8,12 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <cstring>
 #include <functional>
-#include <string>
 #include <thread>
 #include <vector>
 
 #include "bench/report.h"
+#include "bench/sockets.h"
 #include "tegula/error.h"
 
 namespace tegula::bench {
@@ -37,40 +32,10 @@ double median_us(const std::function<void()>& once) {
   return median(std::move(times));
 }
 
-class Socket {
- public:
-  explicit Socket(int fd) : fd_(fd) {
-    if (fd_ < 0) throw ConnectionError(std::string("a socket on loopback: ") + std::strerror(errno));
-  }
-  ~Socket() { close(fd_); }
-  Socket(const Socket&) = delete;
-  Socket& operator=(const Socket&) = delete;
-  int fd() const { return fd_; }
-  void check(int result) const {
-    if (result < 0) throw ConnectionError(std::string("a socket on loopback: ") + std::strerror(errno));
-  }
-  void send_at_once() const {
-    const int one = 1;
-    check(setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)));
-  }
-
- private:
-  int fd_;
-};
-
 double loopback_round_trip_us() {
-  const Socket listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  listener.check(bind(listener.fd(), reinterpret_cast<sockaddr*>(&address), size));
-  listener.check(listen(listener.fd(), 1));
-  listener.check(getsockname(listener.fd(), reinterpret_cast<sockaddr*>(&address), &size));
-  const Socket near(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  near.check(connect(near.fd(), reinterpret_cast<sockaddr*>(&address), size));
-  const Socket far(accept(listener.fd(), nullptr, nullptr));
-  near.send_at_once();
+  const Socket listener = listen_on_loopback();
+  const Socket near = connect_on_loopback(port_of(listener));
+  const Socket far(::accept(listener.fd(), nullptr, nullptr));
   far.send_at_once();
   std::thread echo([&far] {
     char byte = 0;

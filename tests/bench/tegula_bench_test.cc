@@ -236,5 +236,18 @@ TEST(TegulaBench, CtrlCEndsItInOrder) {
   EXPECT_EQ(process.wait(), 130) << process.output();
 }
 
+TEST(TegulaBench, ChunksGoStraightFromSocketToMemory) {
+  const auto report = figures({"transfer", "--repeat", "1", "--bytes", "32MiB"});
+  ASSERT_EQ(report.at("chunks").size(), 3u);
+  for (const auto& size : report.at("chunks")) {
+    EXPECT_GT(size.at("bytes_per_s").get<double>(), 0);
+    EXPECT_GT(size.at("bare_bytes_per_s").get<double>(), 0);
+    EXPECT_LT(size.at("copied").get<double>(), 0.01) << size;
+  }
+  EXPECT_EQ(report.at("pieces").at("count"), 1000);
+  EXPECT_LE(report.at("pieces").at("requests"), 4);
+  EXPECT_LE(report.at("pieces").at("frames"), 8);
+}
+
 }  // namespace
 }  // namespace tegula
