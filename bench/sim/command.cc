@@ -17,7 +17,7 @@ namespace {
 
 // Numbers with units, as written.
 struct Texts {
-  std::string chunk_bytes, memory_limit, duration, latency, bandwidth, local_bandwidth;
+  std::string chunk_bytes, memory_limit, duration, latency, bandwidth, local_bandwidth, churn, span;
   std::vector<std::string> joins, losses;
   std::uint32_t stragglers = 0;
   double straggler_factor = 10;
@@ -71,6 +71,12 @@ void declare(CLI::App& app, Options& options, Texts& texts) {
       ->group(simulation);
   app.add_option("--local-bandwidth", texts.local_bandwidth, "between them: 8GB")->group(simulation);
   app.add_option("--join", texts.joins, "TIME:WORKERS, workers that come in mid-run")->group(simulation);
+  app.add_option("--churn", texts.churn, "one worker comes and one leaves in each such time, every other one dies: 1s")
+      ->excludes("--baselines")
+      ->group(simulation);
+  app.add_option("--span", texts.span, "client after client submits the graph, for so long: 24h")
+      ->excludes("--baselines")
+      ->group(simulation);
   app.add_option("--lose", texts.losses, "TIME:WORKERS, workers that die in mid-run")
       ->excludes("--baselines")
       ->group(simulation);
@@ -84,6 +90,8 @@ void read(const Texts& texts, Options& options) {
   if (!texts.memory_limit.empty()) scenario.memory_limit = parse_bytes(texts.memory_limit);
   if (!texts.duration.empty()) scenario.durations = Durations(texts.duration);
   scenario.durations.set_stragglers(texts.stragglers, texts.straggler_factor);
+  if (!texts.churn.empty()) scenario.churn = parse_duration(texts.churn);
+  if (!texts.span.empty()) scenario.span = parse_duration(texts.span);
   if (!texts.latency.empty()) scenario.network.latency = parse_duration(texts.latency);
   if (!texts.bandwidth.empty()) scenario.network.bandwidth = static_cast<double>(parse_bytes(texts.bandwidth));
   if (!texts.local_bandwidth.empty()) {
@@ -122,7 +130,7 @@ Report measure(const Options& options) {
     Scenario scenario = options.scenario;
     scenario.seed = scenario.network.seed = graph.seed;
     scenario.durations.set_seed(graph.seed);
-    report.bounds.push_back(lower_bound(pattern, scenario));
+    report.bounds.push_back(lower_bound(pattern, scenario));  // of the first client's graph, without the churn
     for (const std::string_view policy : policy_names()) {
       if (options.baselines || policy == "tegula") report.runs[policy].push_back(simulate(policy, pattern, scenario));
     }

@@ -20,6 +20,7 @@ class Tegula : public Policy {
   }
   void settle(Time now, std::vector<scheduler::Action>& actions) override { state_.settle(now, actions); }
   bool busy() const override { return state_.busy(); }
+  bool empty() const override { return state_.empty(); }
   Counts counts() const override {
     const scheduler::Counters& counters = state_.counters();
     return {counters.assignments, counters.retractions + counters.tasks_asked_back, counters.tasks_returned,
@@ -31,6 +32,8 @@ class Tegula : public Policy {
   static scheduler::SchedulerConfig config(const Scenario& scenario) {
     scheduler::SchedulerConfig config;
     config.seed = scenario.seed;
+    // Where workers keep dying, that says nothing of the tasks that they had.
+    if (scenario.churn > Time{}) config.allowed_deaths = 1u << 20;
     return config;
   }
   scheduler::SchedulerState state_;

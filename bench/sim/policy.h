@@ -23,6 +23,7 @@ class Policy {
     std::uint64_t anomalies = 0;  // what only bugs cause
   };
   virtual Counts counts() const = 0;
+  virtual bool empty() const { return true; }  // it knows of no task, layer or client any more
 };
 
 // "tegula", or a baseline: "random" puts each ready task on any worker; "eager" gives each ready task away at once, and

@@ -100,6 +100,15 @@ void print_text(std::ostream& out, const Report& report) {
         policy, run.makespan, over_bound(runs, report.bounds), run.busy * 100, format_bytes(run.peak_memory),
         format_bytes(run.peak_memory_worker), format_bytes(run.bytes_moved));
   }
+  if (options.scenario.span > Time{}) {
+    for (const VirtualRun& run : report.runs.at("tegula")) {
+      out << fmt::format(
+          "  in {:.0f} s: {} clients, {} workers came and {} stayed; {} tasks computed again; left behind "
+          "by {}\n",
+          seconds(options.scenario.span), run.clients, run.workers, options.scenario.workers, run.counts.recomputed,
+          run.left_behind);
+    }
+  }
 }
 
 void print_json(std::ostream& out, const Report& report) {
@@ -141,6 +150,13 @@ void print_json(std::ostream& out, const Report& report) {
     json["retractions"] = tegula.front().counts.retractions;
     json["returned"] = tegula.front().counts.returned;
     json["recomputed"] = tegula.front().counts.recomputed;
+    if (options.scenario.span > Time{}) {
+      json["span"] = seconds(options.scenario.span);
+      json["clients"] = tegula.front().clients;
+      json["workers_in_all"] = tegula.front().workers;
+      json["assignments"] = tegula.front().counts.assignments;
+      json["left_behind"] = tegula.front().left_behind;
+    }
     for (const auto& [policy, runs] : report.runs) {
       if (policy == "tegula") continue;
       const RunFigures other(runs);

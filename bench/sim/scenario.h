@@ -23,7 +23,11 @@ struct Scenario {
     std::uint32_t workers = 0;
   };
   std::vector<Change> joins, losses;  // by time
-  bool release = true;                // the client gives each result back as soon as it hears of it
+  // With a churn, one worker comes and one leaves in each such time: every other one in order, the others die.
+  Time churn{};
+  // How long to go on: client after client submits the graph and leaves. 0: one does, and its makespan counts.
+  Time span{};
+  bool release = true;  // the client gives each result back as soon as it hears of it
   std::uint64_t seed = 0;
 };
 

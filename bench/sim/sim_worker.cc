@@ -36,6 +36,13 @@ SimWorker::SimWorker(Host& host, std::uint32_t number, unsigned threads, std::ui
       memory_limit_(memory_limit),
       core_(worker::CoreOptions{threads, memory_limit, fmt::format("worker-{}", number), {}}) {}
 
+void SimWorker::die() {
+  alive_ = false;
+  core_ = worker::WorkerState(worker::CoreOptions{threads_, memory_limit_, {}, {}});
+  waiting_.clear();
+  layers_.clear();
+}
+
 msg::RegisterWorker SimWorker::registration() const {
   msg::RegisterWorker about;
   about.name = fmt::format("worker-{}", number_);

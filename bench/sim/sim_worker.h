@@ -49,7 +49,9 @@ class SimWorker {
   std::uint64_t memory() const { return core_.managed_bytes() + core_.reserved_bytes(); }
   std::uint64_t stored() const { return core_.managed_bytes(); }
 
-  bool alive = true;
+  bool alive() const { return alive_; }
+  void die();  // what it had is gone; nothing more will come of it
+  bool idle() const { return core_.attempts() == 0 && core_.results() == 0; }
 
  private:
   void handle(Time now);
@@ -60,6 +62,7 @@ class SimWorker {
   std::uint32_t number_;
   unsigned threads_;
   std::uint64_t memory_limit_;
+  bool alive_ = true;
   worker::WorkerState core_;
   std::vector<worker::Event> events_;
   unsigned busy_ = 0;                    // threads

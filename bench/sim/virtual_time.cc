@@ -20,7 +20,6 @@ namespace {
 
 using namespace scheduler;
 
-constexpr ConnectionId kClient{1};
 constexpr std::size_t kLayersPerSubmit = 1024;
 constexpr Time kTick = std::chrono::milliseconds(100);
 constexpr std::uint64_t kMostAttempts = 50;  // of each task, on average
@@ -69,18 +68,14 @@ class Simulation : public SimWorker::Host {
 
   VirtualRun run() {
     set_up();
-    // Nothing that is honest takes longer than this without a task's end.
-    const Time patience = 1000 * scenario_.durations.mean() + std::chrono::hours(1);
-    while (waiting_for_ != 0) {
-      agenda_.next();
-      if (agenda_.count() >= next_look_) look_for_circles();
-      if (agenda_.now() - last_finished_ > patience) {
-        throw Error(ErrorCode::kInternal,
-                    fmt::format("the scheduler stands still with {} of {} results missing{}{}", waiting_for_,
-                                pattern_.wanted(), said_.empty() ? "" : ": ", said_));
-      }
-    }
+    run_client();
     run_.makespan = agenda_.now() - submitted_;
+    while (agenda_.now() - submitted_ < scenario_.span) {
+      attach_client();
+      submit();
+      run_client();
+    }
+    if (scenario_.span > Time{}) take_stock();
     run_.bytes_moved = network_.bytes_moved();
     run_.events = agenda_.count();
     run_.counts = policy_->counts();
@@ -97,7 +92,7 @@ class Simulation : public SimWorker::Host {
   void look_for_circles() {
     next_look_ = agenda_.count() + 10000;
     const Policy::Counts counts = policy_->counts();
-    if (counts.assignments < kMostAttempts * (pattern_.tasks + 100)) return;
+    if (counts.assignments < kMostAttempts * (pattern_.tasks + 100) * run_.clients) return;
     throw Error(
         ErrorCode::kInternal,
         fmt::format("the scheduler goes round in circles: after {:.3f} s it has bound {} tasks {} times, got {} "
@@ -106,10 +101,48 @@ class Simulation : public SimWorker::Host {
                     counts.recomputed, waiting_for_, pattern_.wanted()));
   }
 
+  // ---- clients ----
+
+  void attach_client() {
+    ++run_.clients;
+    client_ = static_cast<ConnectionId>(run_.clients);
+    sequence_ = 0;
+    waiting_for_ = pattern_.wanted();
+    for (std::vector<std::uint8_t>& layer : ready_) std::fill(layer.begin(), layer.end(), 0);
+    apply(ClientConnected{client_, {0, 0, "client"}, run_.clients, 1});
+  }
+
+  // Until it has heard of all results.
+  void run_client() {
+    // Nothing that is honest takes longer than this without a task's end.
+    const Time patience = 1000 * scenario_.durations.mean() + std::chrono::hours(1);
+    while (waiting_for_ != 0) {
+      agenda_.next();
+      if (agenda_.count() >= next_look_) look_for_circles();
+      if (agenda_.now() - last_finished_ > patience) {
+        throw Error(ErrorCode::kInternal,
+                    fmt::format("the scheduler stands still with {} of {} results missing{}{}", waiting_for_,
+                                pattern_.wanted(), said_.empty() ? "" : ": ", said_));
+      }
+    }
+    if (scenario_.span > Time{}) apply(FromClient{client_, msg::CloseClient{}});
+  }
+
+  // When the last client has left and messages have had their time, nobody holds anything.
+  void take_stock() {
+    const Time until = agenda_.now() + std::chrono::minutes(1);
+    while (agenda_.now() < until) agenda_.next();
+    run_.left_behind = policy_->empty() ? 0 : 1;
+    for (std::size_t i = first_alive_; i < workers_.size(); ++i) {
+      if (workers_[i]->alive() && !workers_[i]->idle()) ++run_.left_behind;
+    }
+    run_.workers = workers_.size();
+  }
+
   // ---- the start ----
 
   void set_up() {
-    apply(ClientConnected{kClient, {0, 0, "client"}, 1, 1});
+    attach_client();
     add_workers(scenario_.workers);
     settle();
     tick();
@@ -122,6 +155,7 @@ class Simulation : public SimWorker::Host {
       agenda_.at(submitted_ + loss.at, [this, &loss] { lose_workers(loss.workers); });
     }
     agenda_.at(submitted_, [this] { submit(); });
+    if (scenario_.churn > Time{}) agenda_.at(submitted_ + scenario_.churn, [this] { churn(); });
   }
 
   void submit() {
@@ -133,7 +167,7 @@ class Simulation : public SimWorker::Host {
       part.layers.assign(pattern_.layers.begin() + static_cast<std::ptrdiff_t>(first),
                          pattern_.layers.begin() + static_cast<std::ptrdiff_t>(end));
       if (end == pattern_.layers.size()) part.wants = pattern_.wants;
-      apply(FromClient{kClient, std::move(part)});
+      apply(FromClient{client_, std::move(part)});
     }
   }
 
@@ -149,12 +183,17 @@ class Simulation : public SimWorker::Host {
     }
   }
 
-  void lose_workers(std::uint32_t count) {
-    for (auto& worker : workers_) {
-      if (count == 0) return;
-      if (!worker->alive) continue;
+  void churn() {
+    agenda_.at(agenda_.now() + scenario_.churn, [this] { churn(); });
+    add_workers(1);
+    lose_workers(1, workers_.size() % 2 == 0 ? LossReason::kOrderly : LossReason::kConnection);
+  }
+
+  void lose_workers(std::uint32_t count, LossReason reason = LossReason::kConnection) {
+    for (; count > 0 && first_alive_ < workers_.size(); ++first_alive_) {
+      const auto& worker = workers_[first_alive_];
       --count;
-      worker->alive = false;
+      worker->die();
       note_memory(*worker, 0);
       for (auto at = waiting_.begin(); at != waiting_.end();) {
         if (at->first.first != worker->number()) {
@@ -167,15 +206,15 @@ class Simulation : public SimWorker::Host {
         at = waiting_.erase(at);
       }
       lost_seconds_ += seconds(agenda_.now() - std::max(since_[worker->number()], submitted_)) * scenario_.threads;
-      agenda_.at(agenda_.now() + network_.latency(), [this, id = worker->id()] {
-        apply(WorkerLost{id, LossReason::kConnection, "the simulated machine is gone"});
+      agenda_.at(agenda_.now() + network_.latency(), [this, id = worker->id(), reason] {
+        apply(WorkerLost{id, reason, "the simulated machine is gone"});
       });
     }
   }
 
   void beat(SimWorker& worker) {
     agenda_.at(agenda_.now() + kHeartbeat, [this, &worker] {
-      if (!worker.alive) return;
+      if (!worker.alive()) return;
       std::vector<msg::Message> frame;
       frame.emplace_back(worker.heartbeat());
       send(worker, std::move(frame));
@@ -218,7 +257,7 @@ class Simulation : public SimWorker::Host {
         if (frame.empty()) receivers.push_back(to_worker->worker);
         frame.push_back(std::move(to_worker->message));
       } else if (auto* to_client = std::get_if<SendToClient>(&action)) {
-        to_client_.push_back(std::move(to_client->message));
+        if (to_client->connection == client_) to_client_.push_back(std::move(to_client->message));
       } else if (auto* close = std::get_if<CloseWorker>(&action)) {
         throw Error(ErrorCode::kInternal, "the scheduler closes a worker: " + close->reason);
       } else if (auto* other = std::get_if<CloseClient>(&action)) {
@@ -230,15 +269,17 @@ class Simulation : public SimWorker::Host {
     actions_.clear();
     const Time arrival = agenda_.now() + network_.latency();
     for (const WorkerId id : receivers) {
-      agenda_.at(arrival, [this, id, frame = std::exchange(frames_[id], {})]() mutable {
+      agenda_.at(arrival, [this, id, frame = std::move(frames_.extract(id).mapped())]() mutable {
         SimWorker& worker = worker_of(id);
-        if (!worker.alive) return;
+        if (!worker.alive()) return;
         worker.received(std::move(frame), agenda_.now());
         note_memory(worker, worker.memory());
       });
     }
     if (!to_client_.empty()) {
-      agenda_.at(arrival, [this, frame = std::exchange(to_client_, {})] { client_hears(frame); });
+      agenda_.at(arrival, [this, client = client_, frame = std::exchange(to_client_, {})] {
+        if (client == client_) client_hears(frame);
+      });
     }
   }
 
@@ -262,9 +303,10 @@ class Simulation : public SimWorker::Host {
       }
     }
     if (release.wants.empty()) return;
-    agenda_.at(agenda_.now() + network_.latency(), [this, release]() mutable {
+    agenda_.at(agenda_.now() + network_.latency(), [this, client = client_, release]() mutable {
+      if (client != client_) return;
       release.sequence = ++sequence_;
-      apply(FromClient{kClient, std::move(release)});
+      apply(FromClient{client_, std::move(release)});
     });
   }
 
@@ -284,7 +326,7 @@ class Simulation : public SimWorker::Host {
   void fetch(SimWorker& asker, worker::StartFetch fetch) override {
     agenda_.at(agenda_.now() + network_.latency(), [this, &asker, fetch = std::move(fetch)] {
       SimWorker& holder = worker_of(fetch.peer);
-      if (!holder.alive) {
+      if (!holder.alive()) {
         fail_fetch(asker, fetch.request, agenda_.now() + network_.latency());
         return;
       }
@@ -302,9 +344,9 @@ class Simulation : public SimWorker::Host {
     auto [reply, bytes] = holder.serve(fetch);
     const Time arrival = network_.transfer(holder.number(), asker.number(), bytes, agenda_.now());
     agenda_.at(arrival, [this, &asker, &holder, request = fetch.request, reply = std::move(reply)]() mutable {
-      if (!holder.alive) {
+      if (!holder.alive()) {
         fail_fetch(asker, request, agenda_.now());
-      } else if (asker.alive) {
+      } else if (asker.alive()) {
         asker.replied(std::move(reply), agenda_.now());
         note_memory(asker, asker.memory());
       }
@@ -312,7 +354,7 @@ class Simulation : public SimWorker::Host {
   }
   void fail_fetch(SimWorker& asker, std::uint64_t request, Time at) {
     agenda_.at(at, [this, &asker, request] {
-      if (!asker.alive) return;
+      if (!asker.alive()) return;
       asker.fetch_failed(request, agenda_.now());
       note_memory(asker, asker.memory());
     });
@@ -322,7 +364,7 @@ class Simulation : public SimWorker::Host {
     const Time lasts =
         scenario_.durations.of(static_cast<std::uint32_t>(layer_of(task)) - 1, index_of(task), worker.number());
     agenda_.at(agenda_.now() + lasts, [this, &worker, task, attempt, lasts] {
-      if (!worker.alive) return;
+      if (!worker.alive()) return;
       busy_seconds_ += seconds(lasts);
       worker.finished(attempt, task, lasts, agenda_.now());
       note_memory(worker, worker.memory());
@@ -331,7 +373,7 @@ class Simulation : public SimWorker::Host {
 
   void wake(SimWorker& worker, Time at) override {
     agenda_.at(std::max(at, agenda_.now()), [this, &worker, at] {
-      if (!worker.alive) return;
+      if (!worker.alive()) return;
       worker.woken(at, agenda_.now());
       note_memory(worker, worker.memory());
     });
@@ -352,7 +394,7 @@ class Simulation : public SimWorker::Host {
   void measure_busy() {
     double there = lost_seconds_;
     for (const auto& worker : workers_) {
-      if (!worker->alive) continue;
+      if (!worker->alive()) continue;
       there += seconds(agenda_.now() - std::max(since_[worker->number()], submitted_)) * scenario_.threads;
     }
     run_.busy = there > 0 ? busy_seconds_ / there : 0;
@@ -366,6 +408,8 @@ class Simulation : public SimWorker::Host {
   Network network_;
   std::unique_ptr<Policy> policy_;
   std::vector<std::unique_ptr<SimWorker>> workers_;
+  std::size_t first_alive_ = 0;  // those before have gone
+  ConnectionId client_{};        // the present one
   std::vector<Action> actions_;
   std::unordered_map<WorkerId, std::vector<msg::Message>> frames_;
   std::vector<msg::Message> to_client_;

@@ -19,6 +19,9 @@ struct VirtualRun {
   std::uint64_t events = 0;              // of the simulation
   double busy = 0;                       // the part of the threads' time that tasks took, until the makespan
   Policy::Counts counts;
+  // Where the scenario has a span:
+  std::uint64_t clients = 0, workers = 0;  // that were there in all
+  std::uint64_t left_behind = 0;           // workers that still held something in the end, and the scheduler if it did
 };
 
 // Throws Error(kInternal) when the scheduler stands still, or when something is counted that only bugs cause;

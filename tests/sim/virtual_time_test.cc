@@ -101,6 +101,23 @@ TEST(VirtualTime, WhatALostWorkerHeldIsComputedAgain) {
   EXPECT_GE(run.makespan, lower_bound(pattern, scenario).bound());
 }
 
+TEST(VirtualTime, WorkersThatComeAndGoEverySecondLeaveNothingBehind) {
+  for (const char* name : {"tree", "stencil"}) {
+    SCOPED_TRACE(name);
+    const Pattern pattern = pattern_of(name, 300, 8);
+    Scenario scenario = cluster_of(8);
+    scenario.durations = Durations("lognormal:500ms:1");
+    scenario.churn = 1s;
+    scenario.span = 10min;
+    const VirtualRun run = simulate("tegula", pattern, scenario);
+    EXPECT_EQ(run.left_behind, 0u);
+    EXPECT_GE(run.workers, 600u);
+    EXPECT_GT(run.clients, 10u);
+    EXPECT_GT(run.counts.recomputed, 0u);
+    EXPECT_EQ(figures(simulate("tegula", pattern, scenario)), figures(run)) << "not the same twice";
+  }
+}
+
 TEST(VirtualTime, WorkersKeepTheirMemoryLimit) {
   const Pattern pattern = pattern_of("tree", 500, 4);
   Scenario scenario = cluster_of(4);
