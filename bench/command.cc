@@ -4,6 +4,7 @@
 #include <exception>
 #include <iostream>
 
+#include "bench/chaos/command.h"
 #include "bench/interrupt.h"
 #include "bench/sim/command.h"
 #include "tegula/error.h"
@@ -17,6 +18,8 @@ const std::vector<Command>& commands() {
       {"blockwise", "one layer of a million chunks, reduced and persisted", &run_blockwise},
       {"fairness", "what a few tasks wait for beside another client's millions", &run_fairness},
       {"clients", "clients that come, compute and leave: does the scheduler grow?", &run_clients},
+      {"transfer", "chunks between two processes, beside a bare socket loop", &run_transfer},
+      {"chaos", "a job over and over, while workers die and networks break", &chaos::run_command},
   };
   return all;
 }

@@ -25,6 +25,7 @@ int run_metg(int argc, char** argv);
 int run_blockwise(int argc, char** argv);
 int run_fairness(int argc, char** argv);
 int run_clients(int argc, char** argv);
+int run_transfer(int argc, char** argv);
 
 // Where it runs: --scheduler, --in-process, --workers, --threads, --memory-limit.
 void declare_cluster(CLI::App& app, Options& options);

@@ -90,8 +90,9 @@ void serve_transfers() {
   std::optional<worker::DataServer> server;
   loop.start("transfer-source");
   loop.run_and_wait([&] {
-    server.emplace(loop, std::make_shared<BufferPool>(0), worker::DataServer::Limits{},
-                   [&](const ResultId& result) { return chunks.find(result); });
+    server.emplace(
+        loop, std::make_shared<BufferPool>(0), worker::DataServer::Limits{},
+        [&](const ResultId& result) { return chunks.find(result); }, [](AttemptId) {});
     CommOptions options;
     options.role = Role::kWorker;
     options.name = "transfer-source";

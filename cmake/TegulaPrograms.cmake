@@ -19,7 +19,7 @@ file(GLOB scheduler_main CONFIGURE_DEPENDS scheduler/main.cc)
 file(GLOB worker_main CONFIGURE_DEPENDS worker/main.cc)
 file(GLOB_RECURSE bench_sources CONFIGURE_DEPENDS bench/*.cc)
 set(eval_sources ${bench_sources})
-list(FILTER bench_sources EXCLUDE REGEX "/bench/(eval|kernels|sim)/")
+list(FILTER bench_sources EXCLUDE REGEX "/bench/(chaos|eval|kernels|sim)/")
 list(FILTER eval_sources INCLUDE REGEX "/bench/eval/")
 
 # The simulator, as objects: tegula-bench links it to libtegula, its tests to the rooms.
@@ -30,6 +30,14 @@ if(sim_sources)
   target_link_libraries(tegula_sim PUBLIC tegula_options fmt::fmt CLI11::CLI11 nlohmann_json::nlohmann_json)
 endif()
 
+# What faults are made with, as objects: for tegula-bench and for tests.
+file(GLOB chaos_sources CONFIGURE_DEPENDS bench/chaos/*.cc)
+if(chaos_sources)
+  add_library(tegula_chaos OBJECT ${chaos_sources})
+  target_include_directories(tegula_chaos PUBLIC ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
+  target_link_libraries(tegula_chaos PUBLIC tegula_options fmt::fmt CLI11::CLI11 nlohmann_json::nlohmann_json)
+endif()
+
 file(GLOB cli_sources CONFIGURE_DEPENDS cli/*.cc)
 tegula_program(tegula-cli SOURCES ${cli_sources})
 if(TARGET tegula-cli)
@@ -38,5 +46,5 @@ endif()
 
 tegula_program(tegula-scheduler SOURCES ${scheduler_main})
 tegula_program(tegula-worker SOURCES ${worker_main})
-tegula_program(tegula-bench SOURCES ${bench_sources} PRIVATE tegula_sim)
+tegula_program(tegula-bench SOURCES ${bench_sources} PRIVATE tegula_sim tegula_chaos)
 tegula_program(tegula-eval SOURCES ${eval_sources})
