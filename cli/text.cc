@@ -111,13 +111,15 @@ std::string status_text(const std::string& answer) {
     text += fmt::format("nothing has finished for {}\n", duration(idle));
   }
   text += fmt::format("{} workers\n", json.at("workers").size());
-  Table workers(
-      {"", "name", "address", "threads", "bound", "running", "done", "results", "resident", "limit", "heard"});
+  Table workers({"", "name", "address", "threads", "bound", "running", "done", "values", "on disk", "unmanaged",
+                 "limit", "heard"});
   for (const Json& worker : json.at("workers")) {
     workers.add(
         {word(worker.at("id")), word(worker.at("name")), word(worker.at("address")), word(worker.at("threads")),
          word(worker.at("processing")), word(worker.at("executing")), word(worker.at("tasks_done")),
-         bytes(worker.at("managed_bytes")), bytes(worker.at("rss_bytes")),
+         bytes(worker.at("managed_bytes")),
+         bytes(worker.at("spilled_bytes")) + (worker.value("disk_full", false) ? ", full" : ""),
+         bytes(worker.at("unmanaged_bytes")),
          worker.at("memory_limit") == 0 ? "none" : bytes(worker.at("memory_limit")),
          duration(worker.at("last_heard_s").get<double>()) + (worker.value("retiring", false) ? ", retiring" : "")});
   }

@@ -220,7 +220,9 @@ ClusterStatus Session::status(std::chrono::nanoseconds timeout) {
   for (msg::StatusReply::Worker& worker : reply.workers) {
     status.workers.push_back({std::move(worker.name), std::move(worker.address), std::move(worker.host),
                               std::move(worker.kernel_level), worker.pid, worker.threads, worker.memory_limit,
-                              worker.managed_bytes, worker.rss_bytes, worker.tasks_done, worker.processing});
+                              worker.managed_bytes, worker.rss_bytes, worker.tasks_done, worker.processing,
+                              worker.reserved_bytes, worker.spilled_bytes, worker.kept_bytes,
+                              worker.rss_bytes - std::min(worker.rss_bytes, worker.managed_bytes + worker.kept_bytes)});
   }
   status.released = reply.released;
   status.waiting = reply.waiting;

@@ -10,6 +10,7 @@ find_package(CLI11 REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(lz4 REQUIRED IMPORTED_TARGET liblz4)
 pkg_check_modules(sleef REQUIRED IMPORTED_TARGET sleef)
 pkg_check_modules(hwloc REQUIRED IMPORTED_TARGET hwloc)
 # pkg-config for these two: their CMake packages also ask for what only their other parts need (libssl, curl, C).

@@ -28,7 +28,7 @@ if(rooms)
                                               $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_link_libraries(tegula
     PUBLIC Threads::Threads
-    PRIVATE $<BUILD_INTERFACE:tegula_options> fmt::fmt spdlog::spdlog yaml-cpp PkgConfig::xxhash PkgConfig::hwloc
+    PRIVATE $<BUILD_INTERFACE:tegula_options> fmt::fmt spdlog::spdlog yaml-cpp PkgConfig::xxhash PkgConfig::lz4 PkgConfig::hwloc
             PkgConfig::capnp OpenSSL::Crypto PkgConfig::cpp-httplib PkgConfig::prometheus ${CMAKE_DL_LIBS})
   target_link_options(tegula PRIVATE -Wl,--version-script=${export_script})
   if(NOT TEGULA_SANITIZE)

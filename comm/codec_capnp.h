@@ -162,6 +162,8 @@ TEGULA_CODEC(Query);
 TEGULA_CODEC(Command);
 TEGULA_CODEC(QueryReply);
 TEGULA_CODEC(WorkerGone);
+TEGULA_CODEC(QueryNextUse);
+TEGULA_CODEC(NextUse);
 #undef TEGULA_CODEC
 
 // Each appends the message when it is one of its group and says whether it was.

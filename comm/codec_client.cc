@@ -214,6 +214,9 @@ static void write_worker(wire::StatusReply::Worker::Builder to, const msg::Statu
   to.setRssBytes(w.rss_bytes);
   to.setTasksDone(w.tasks_done);
   to.setProcessing(w.processing);
+  to.setReservedBytes(w.reserved_bytes);
+  to.setSpilledBytes(w.spilled_bytes);
+  to.setKeptBytes(w.kept_bytes);
 }
 static msg::StatusReply::Worker read(wire::StatusReply::Worker::Reader from) {
   msg::StatusReply::Worker w;
@@ -229,6 +232,9 @@ static msg::StatusReply::Worker read(wire::StatusReply::Worker::Reader from) {
   w.rss_bytes = from.getRssBytes();
   w.tasks_done = from.getTasksDone();
   w.processing = from.getProcessing();
+  w.reserved_bytes = from.getReservedBytes();
+  w.spilled_bytes = from.getSpilledBytes();
+  w.kept_bytes = from.getKeptBytes();
   return w;
 }
 

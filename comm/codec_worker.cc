@@ -156,6 +156,11 @@ void write(wire::Message::Builder message, const msg::WorkerHeartbeat& m) {
   to.setReady(m.ready);
   to.setWaiting(m.waiting);
   write_numbers(to.initRunning(list_size(m.running.size())), m.running);
+  to.setSpilledBytes(m.spilled_bytes);
+  to.setKeptBytes(m.kept_bytes);
+  to.setDiskWritten(m.disk_written);
+  to.setDiskRead(m.disk_read);
+  to.setDiskFull(m.disk_full);
 }
 static msg::WorkerHeartbeat read(wire::WorkerHeartbeat::Reader from) {
   msg::WorkerHeartbeat m;
@@ -172,6 +177,11 @@ static msg::WorkerHeartbeat read(wire::WorkerHeartbeat::Reader from) {
   m.ready = from.getReady();
   m.waiting = from.getWaiting();
   m.running = read_numbers<AttemptId>(from.getRunning());
+  m.spilled_bytes = from.getSpilledBytes();
+  m.kept_bytes = from.getKeptBytes();
+  m.disk_written = from.getDiskWritten();
+  m.disk_read = from.getDiskRead();
+  m.disk_full = from.getDiskFull();
   return m;
 }
 
@@ -299,6 +309,30 @@ void write(wire::Message::Builder message, const msg::AcquireReplicas& m) {
   write_holders(message.initAcquireReplicas(list_size(m.results.size())), m.results);
 }
 
+std::uint64_t words(const msg::QueryNextUse& m) { return words_of_structs<wire::ResultId>(m.results.size()); }
+void write(wire::Message::Builder message, const msg::QueryNextUse& m) {
+  write_results(message.initQueryNextUse(list_size(m.results.size())), m.results);
+}
+
+std::uint64_t words(const msg::NextUse& m) { return words_of_structs<wire::NextUse>(m.results.size()); }
+void write(wire::Message::Builder message, const msg::NextUse& m) {
+  auto to = message.initNextUse(list_size(m.results.size()));
+  for (std::size_t i = 0; i < m.results.size(); ++i) {
+    auto item = to[static_cast<unsigned>(i)];
+    item.setTask(number(m.results[i].result.task));
+    item.setOutput(m.results[i].result.output);
+    item.setRank(m.results[i].rank);
+  }
+}
+static msg::NextUse read(capnp::List<wire::NextUse>::Reader from) {
+  msg::NextUse m;
+  m.results.reserve(from.size());
+  for (const auto item : from) {
+    m.results.push_back({{static_cast<TaskId>(item.getTask()), item.getOutput()}, item.getRank()});
+  }
+  return m;
+}
+
 bool read_worker_message(wire::Message::Reader from, std::vector<msg::Message>& batch) {
   switch (from.which()) {
     case wire::Message::ASSIGN:
@@ -327,6 +361,12 @@ bool read_worker_message(wire::Message::Reader from, std::vector<msg::Message>& 
       return true;
     case wire::Message::REPLICAS_DROPPED:
       batch.emplace_back(msg::ReplicasDropped{read_results(from.getReplicasDropped())});
+      return true;
+    case wire::Message::QUERY_NEXT_USE:
+      batch.emplace_back(msg::QueryNextUse{read_results(from.getQueryNextUse())});
+      return true;
+    case wire::Message::NEXT_USE:
+      batch.emplace_back(read(from.getNextUse()));
       return true;
     case wire::Message::ACQUIRE_REPLICAS:
       batch.emplace_back(msg::AcquireReplicas{read_holders(from.getAcquireReplicas())});

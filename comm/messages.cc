@@ -19,7 +19,8 @@ std::string_view name_of(const Message& message) {
       "ResultReady",     "ResultErred",      "ResultLost",
       "Progress",        "StatusReply",      "Fetch",
       "FetchReply",      "AcquireReplicas",  "Query",
-      "Command",         "QueryReply",       "WorkerGone"};
+      "Command",         "QueryReply",       "WorkerGone",
+      "QueryNextUse",    "NextUse"};
   static_assert(!kNames.back().empty());
   return kNames[message.index()];
 }

@@ -75,6 +75,10 @@ struct ReplicasAdded {
 struct ReplicasDropped {
   std::vector<ResultId> results;
 };
+// A worker whose memory is short asks when its results are needed next, to put the last ones on disk.
+struct QueryNextUse {
+  std::vector<ResultId> results;
+};
 // Slot credit, cumulative since registration (DESIGN D8): the scheduler may have bound at most this many attempts in
 // all.
 struct GrantSlots {
@@ -92,10 +96,14 @@ struct WorkerHeartbeat {
       0;                   // xor of mix(attempt) over the attempts this worker holds (assigned and not yet answered)
   std::uint64_t sent = 0;  // how many attempt answers (finished, failed, returned) this worker has sent, and
   std::uint64_t received = 0;        // how many assignments it has received: what the hash speaks of
-  std::uint64_t managed_bytes = 0;   // in the store
-  std::uint64_t reserved_bytes = 0;  // for running tasks
-  std::uint64_t rss_bytes = 0;
-  std::uint64_t bytes_in = 0, bytes_out = 0;  // of results, to and from peers and clients, since start
+  std::uint64_t managed_bytes = 0;   // of values in memory: results, inputs, what is being sent
+  std::uint64_t reserved_bytes = 0;  // for running tasks, and for what is on its way into memory
+  std::uint64_t spilled_bytes = 0;   // of results that are on disk; those read back are in memory as well
+  std::uint64_t kept_bytes = 0;      // free blocks, kept for reuse
+  std::uint64_t rss_bytes = 0;       // what of this is neither managed nor kept is the process's own: unmanaged
+  std::uint64_t disk_written = 0, disk_read = 0;  // bytes of spilled values, since start
+  bool disk_full = false;                         // nothing can go to disk: what does not fit into memory waits
+  std::uint64_t bytes_in = 0, bytes_out = 0;      // of results, to and from peers and clients, since start
   std::uint64_t tasks_done = 0;
   std::uint32_t executing = 0, ready = 0, waiting = 0;
   std::vector<AttemptId> running;  // that a thread executes right now: to be blamed should the worker die
@@ -165,6 +173,15 @@ struct FreeResults {
 };
 struct Shutdown {
   std::string reason;
+};
+// The answer to QueryNextUse.
+struct NextUse {
+  static constexpr std::int64_t kNever = INT64_MAX;  // no task that is to be computed reads it
+  struct Item {
+    ResultId result;
+    std::int64_t rank = kNever;  // of the first unfinished task that reads it: smaller ones start earlier
+  };
+  std::vector<Item> results;
 };
 // Fetch copies of these results from the workers named (one result may be named with several) and keep them. Each
 // result is answered: in ReplicasAdded when it is here, in ReplicasDropped when it can't be had.
@@ -311,6 +328,7 @@ struct StatusReply {
     std::uint64_t memory_limit = 0;
     std::uint64_t managed_bytes = 0, rss_bytes = 0, tasks_done = 0;
     std::uint32_t processing = 0;
+    std::uint64_t reserved_bytes = 0, spilled_bytes = 0, kept_bytes = 0;
   };
   std::vector<Worker> workers;
   std::uint64_t released = 0, waiting = 0, no_worker = 0, queued = 0, processing = 0, memory = 0, erred = 0;
@@ -354,7 +372,7 @@ using Message =
                  WorkerAddress, Assign, Retract, FreeResults, Shutdown, AttachClient, Submit, ReleaseWants,
                  ForgetLayers, CancelWants, CloseClient, QueryStatus, SubscribeProgress, ClientAttached, SubmitAccepted,
                  SubmitRefused, ResultReady, ResultErred, ResultLost, Progress, StatusReply, Fetch, FetchReply,
-                 AcquireReplicas, Query, Command, QueryReply, WorkerGone>;
+                 AcquireReplicas, Query, Command, QueryReply, WorkerGone, QueryNextUse, NextUse>;
 
 std::string_view name_of(const Message& message);  // "TaskFinished", for logs
 

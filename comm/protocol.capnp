@@ -94,6 +94,8 @@ struct Message {
     taskRunning @52 :Retract;        # worker -> scheduler: the attempt that was asked for executes already
     assignAhead @53 :AssignAhead;    # an Assign with inputs that are awaited
     workerGone @54 :UInt32;          # scheduler -> worker, client
+    queryNextUse @55 :List(ResultId);
+    nextUse @56 :List(NextUse);
   }
 }
 
@@ -248,6 +250,17 @@ struct WorkerHeartbeat {
   ready @10 :UInt32;
   waiting @11 :UInt32;
   running @12 :List(UInt64);  # attempts that a thread executes
+  spilledBytes @13 :UInt64;
+  keptBytes @14 :UInt64;
+  diskWritten @15 :UInt64;
+  diskRead @16 :UInt64;
+  diskFull @17 :Bool;
+}
+
+struct NextUse {
+  task @0 :UInt64;
+  rank @1 :Int64;  # smaller first; the greatest number: never
+  output @2 :UInt16;
 }
 
 # ---- scheduler -> worker
@@ -391,6 +404,9 @@ struct StatusReply {
     rssBytes @9 :UInt64;
     tasksDone @10 :UInt64;
     processing @11 :UInt32;
+    reservedBytes @12 :UInt64;
+    spilledBytes @13 :UInt64;
+    keptBytes @14 :UInt64;
   }
 }
 

@@ -126,8 +126,20 @@ std::string metrics_text(const Snapshot& snapshot) {
       out.gauge(name, help, static_cast<double>(value(worker)), {{"worker", worker.registration.name}});
     }
   };
-  per_worker("tegula_worker_managed_bytes", "Results in the worker's store",
+  per_worker("tegula_worker_managed_bytes", "Values in the worker's memory",
              [](const WorkerInfo& w) { return w.heartbeat.managed_bytes; });
+  per_worker("tegula_worker_reserved_bytes", "Memory set aside for running tasks and what they wait for",
+             [](const WorkerInfo& w) { return w.heartbeat.reserved_bytes; });
+  per_worker("tegula_worker_spilled_bytes", "Results on the worker's disk",
+             [](const WorkerInfo& w) { return w.heartbeat.spilled_bytes; });
+  per_worker("tegula_worker_kept_bytes", "Free memory kept for reuse",
+             [](const WorkerInfo& w) { return w.heartbeat.kept_bytes; });
+  per_worker("tegula_worker_disk_written_bytes", "Bytes of spilled values written",
+             [](const WorkerInfo& w) { return w.heartbeat.disk_written; });
+  per_worker("tegula_worker_disk_read_bytes", "Bytes of spilled values read back",
+             [](const WorkerInfo& w) { return w.heartbeat.disk_read; });
+  per_worker("tegula_worker_disk_full", "1 while values have no room on disk",
+             [](const WorkerInfo& w) { return w.heartbeat.disk_full ? 1 : 0; });
   per_worker("tegula_worker_resident_bytes", "Resident memory of the worker",
              [](const WorkerInfo& w) { return w.heartbeat.rss_bytes; });
   per_worker("tegula_worker_processing", "Attempts bound to the worker",

@@ -27,10 +27,12 @@ std::size_t round_up(std::size_t size, std::size_t granule) {
   return (size + granule - 1) / granule * granule;
 }
 
-// Eight classes per power of two: rounding up wastes at most an eighth of what is asked for.
+// Eight classes per power of two: rounding up wastes at most an eighth of what is asked for. Large blocks, which make
+// up what a worker stores, come in 64 per power of two.
 std::size_t class_size(std::size_t size) {
   const int log2 = std::bit_width(size) - 1;
-  return round_up(size, std::max(kBufferAlignment, std::size_t{1} << std::max(log2 - 3, 0)));
+  const int classes_log2 = size >= kMapFrom ? 6 : 3;
+  return round_up(size, std::max(kBufferAlignment, std::size_t{1} << std::max(log2 - classes_log2, 0)));
 }
 
 void* map_block(std::size_t size) {
@@ -87,14 +89,17 @@ struct BufferPool::State : std::enable_shared_from_this<State> {
     std::uint64_t stamp;  // rises with every block that comes back: the smallest is the one unused for longest
   };
 
-  explicit State(std::size_t keep) : keep_bytes(keep) {}
+  State(std::size_t keep, std::size_t most) : keep_bytes(keep), limit(most) {}
   ~State() { trim(); }
 
   Buffer allocate(std::size_t size) {
     if (size == 0) return {};
     const std::size_t rounded = class_size(size);
     void* block = take(rounded);
-    if (block == nullptr) block = new_block(rounded);
+    if (block == nullptr) {
+      make_room(rounded);
+      block = new_block(rounded);
+    }
     in_use.fetch_add(rounded, std::memory_order_relaxed);
     auto give_back = [state = shared_from_this(), rounded](void* p) { state->give_back(p, rounded); };
     return Buffer::wrap(block, size, std::shared_ptr<void>(block, std::move(give_back)));
@@ -111,6 +116,23 @@ struct BufferPool::State : std::enable_shared_from_this<State> {
     return block;
   }
 
+  std::size_t room() const {  // for kept blocks
+    const std::size_t used = in_use.load(std::memory_order_relaxed);
+    return limit == 0 ? SIZE_MAX : limit - std::min(limit, used);
+  }
+
+  // A new block may not take together with the kept ones what is left of the limit.
+  void make_room(std::size_t rounded) {
+    if (limit == 0 || kept.load(std::memory_order_relaxed) == 0) return;
+    std::vector<std::pair<void*, std::size_t>> evicted;
+    {
+      const std::lock_guard lock(mutex);
+      const std::size_t left = room() - std::min(room(), rounded);
+      while (kept.load(std::memory_order_relaxed) > left) evicted.push_back(evict_oldest());
+    }
+    for (const auto& [old, size] : evicted) free_block(old, size);
+  }
+
   void give_back(void* block, std::size_t rounded) noexcept {
     in_use.fetch_sub(rounded, std::memory_order_relaxed);
     if (rounded < kPoolFrom || !keep(block, rounded)) free_block(block, rounded);
@@ -122,8 +144,9 @@ struct BufferPool::State : std::enable_shared_from_this<State> {
     bool kept_it = false;
     try {
       const std::lock_guard lock(mutex);
-      if (rounded <= keep_bytes) {
-        while (kept.load(std::memory_order_relaxed) + rounded > keep_bytes) evicted.push_back(evict_oldest());
+      const std::size_t most = std::min(keep_bytes, room());
+      if (rounded <= most) {
+        while (kept.load(std::memory_order_relaxed) + rounded > most) evicted.push_back(evict_oldest());
         free[rounded].push_back({block, next_stamp++});
         kept.fetch_add(rounded, std::memory_order_relaxed);
         kept_it = true;
@@ -166,13 +189,15 @@ struct BufferPool::State : std::enable_shared_from_this<State> {
   }
 
   std::mutex mutex;
-  std::size_t keep_bytes;                        // mutex
+  std::size_t keep_bytes;  // mutex
+  const std::size_t limit;
   std::map<std::size_t, std::deque<Kept>> free;  // mutex; by size, each list oldest first
   std::uint64_t next_stamp = 0;                  // mutex
   std::atomic<std::size_t> in_use{0}, kept{0};
 };
 
-BufferPool::BufferPool(std::size_t keep_bytes) : state_(std::make_shared<State>(keep_bytes)) {}
+BufferPool::BufferPool(std::size_t keep_bytes, std::size_t limit)
+    : state_(std::make_shared<State>(keep_bytes, limit)) {}
 
 // Buffers and allocators that outlive the pool still work; nothing is kept for them any more.
 BufferPool::~BufferPool() { state_->stop_keeping(); }

@@ -40,11 +40,12 @@ class Buffer {
 // Where memory for results and received bytes comes from. Thread-safe. Throws std::bad_alloc.
 using BufferAllocator = std::function<Buffer(std::size_t size)>;
 
-// Recycles freed blocks: fresh pages cost as much as the pass over them. Blocks are kept in size classes (at most 1/8
-// waste) up to `keep_bytes` in all; the rest goes back to the system. Thread-safe. Buffers may outlive the pool.
+// Recycles freed blocks: fresh pages cost as much as the pass over them. Blocks come in size classes (at most 1/8
+// waste, 1/64 from a megabyte on). Free ones are kept up to `keep_bytes` in all, and only while they and what is in use
+// stay below `limit` (0: none) together; the rest goes back to the system. Thread-safe. Buffers may outlive the pool.
 class BufferPool {
  public:
-  explicit BufferPool(std::size_t keep_bytes);
+  explicit BufferPool(std::size_t keep_bytes, std::size_t limit = 0);
   ~BufferPool();
   Buffer allocate(std::size_t size);
   BufferAllocator allocator();       // a function that shares this pool's state and so may outlive it

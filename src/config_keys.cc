@@ -42,6 +42,11 @@ const std::vector<ConfigKey>& config_keys() {
        "tasks say."},
       {"worker.local-directory", kString, "",
        "Where a worker keeps its files; empty: a fresh directory in the system's temporary one, removed at the end."},
+      {"worker.spill-directory", kString, "",
+       "Where values go when memory is short, on a disk: a folder below which each worker makes its own; empty: below "
+       "worker.local-directory, or the system's temporary directory."},
+      {"worker.spill-limit", kBytes, "0B", "Bytes a worker may put there; 0: as many as there is room for."},
+      {"worker.spill-compression", kString, "none", "How values are written there: none, lz4."},
       {"worker.death-timeout", kDuration, "60s", "A worker ends after this long without a scheduler; 0s: never."},
       {"worker.host", kString, "",
        "The address a worker listens on for other workers and clients; empty: the one by which it reaches the "

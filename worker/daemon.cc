@@ -37,6 +37,8 @@ namespace {
 
 using worker::CommandLine;
 
+// Of the memory limit, what the process has beside values: code and threads; messages and tables grow with it.
+constexpr std::uint64_t kProcessBytes = 32u << 20;
 constexpr auto kFilePoll = std::chrono::milliseconds(100);
 constexpr auto kKernelPatience = std::chrono::seconds(2);  // at the end, for kernels that were asked to stop
 constexpr std::chrono::nanoseconds kShortestLifetime = std::chrono::seconds(1);
@@ -107,6 +109,7 @@ class WorkerRun {
     worker::WorkerOptions options = worker::worker_options(config, 1);
     const Target target = find_scheduler(line, config);
     options.scheduler_address = target.address;
+    options.memory_overhead = kProcessBytes + options.memory_limit / 16;
     options.comm.token = target.token;
     options.vitals = vitals;
     server_.emplace(loop_, std::move(options));

@@ -1,23 +1,36 @@
 #include "worker/data_server.h"
 
 #include <algorithm>
+#include <deque>
 #include <iterator>
 #include <new>
 #include <utility>
 #include <vector>
 
 #include "src/log.h"
+#include "worker/store/loop_desk.h"
 
 namespace tegula::worker {
 
 namespace {
+
+// Smaller values are not missed in the count of what is in use, and a handle for each would cost more than sending it.
+constexpr std::uint64_t kLentFrom = 64u << 10;
 
 // One item of a reply under way: a view that may still have to be copied.
 struct Item {
   msg::FetchStatus status = msg::FetchStatus::kOk;
   Chunk chunk;
   bool copy = false;
+  FileId file = 0;  // where it is, when it has to be read first
+  std::uint64_t bytes = 0;
 };
+
+Item refused(msg::FetchStatus status) {
+  Item item;
+  item.status = status;
+  return item;
+}
 
 void make_contiguous(std::vector<Item>& items, BufferPool& pool) {
   for (Item& item : items) {
@@ -25,7 +38,7 @@ void make_contiguous(std::vector<Item>& items, BufferPool& pool) {
     try {
       item.chunk = item.chunk.compact([&pool](std::size_t size) { return pool.allocate(size); });
     } catch (const std::bad_alloc&) {
-      item = {msg::FetchStatus::kBusy, {}, false};  // memory may come free; the asker tries again
+      item = refused(msg::FetchStatus::kBusy);  // memory may come free; the asker tries again
     }
   }
 }
@@ -45,9 +58,16 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
     PeerNumber peer = 0;
     msg::Fetch fetch;
   };
+  // A request some of whose items come from disk.
+  struct DiskReply {
+    PeerNumber peer = 0;
+    msg::Fetch fetch;
+    std::vector<Item> items;
+    std::size_t unread = 0;  // items that are being read
+  };
 
-  Impl(EventLoop& event_loop, std::shared_ptr<BufferPool> buffers, Limits bounds, Lookup find, Await tell)
-      : loop(event_loop), pool(std::move(buffers)), limits(bounds), lookup(std::move(find)), await(std::move(tell)) {}
+  Impl(EventLoop& event_loop, std::shared_ptr<BufferPool> buffers, Limits bounds, Source from)
+      : loop(event_loop), pool(std::move(buffers)), limits(bounds), source(std::move(from)) {}
 
   void accept(ConnectionPtr connection) {
     const PeerNumber number = ++last_peer;
@@ -83,7 +103,7 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
         if (fetch->attempt != AttemptId{} && lacks_any(*fetch)) {
           wait(number, found->second, std::move(*fetch));
         } else {
-          serve(number, found->second, *fetch);
+          serve(number, found->second, std::move(*fetch));
         }
       } else if (const auto* query = std::get_if<msg::Query>(&message); query != nullptr && *on_question) {
         found->second.connection->send(msg::QueryReply{query->request, false, {}, (*on_question)(), 0});
@@ -96,58 +116,141 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
   }
 
   bool lacks_any(const msg::Fetch& fetch) const {
-    return std::any_of(fetch.items.begin(), fetch.items.end(),
-                       [this](const msg::Fetch::Item& item) { return lookup(item.result) == nullptr; });
+    return std::any_of(fetch.items.begin(), fetch.items.end(), [this](const msg::Fetch::Item& item) {
+      const Found found = source.lookup(item.result);
+      return !found.chunk && found.file == 0;
+    });
   }
 
   void wait(PeerNumber number, Peer& peer, msg::Fetch fetch) {
     if (peer.waiting >= limits.waiting_per_peer) {
-      reply(peer, fetch.request, std::vector<Item>(fetch.items.size(), {msg::FetchStatus::kBusy, {}, false}));
+      reply(peer, fetch.request, std::vector<Item>(fetch.items.size(), refused(msg::FetchStatus::kBusy)));
       return;
     }
     ++peer.waiting;
     const AttemptId attempt = fetch.attempt;
     std::vector<Waiting>& all = waiting[attempt];
     all.push_back({number, std::move(fetch)});
-    if (all.size() == 1) await(attempt);
+    if (all.size() == 1) source.await(attempt);
   }
 
   void attempt_ended(AttemptId attempt) {
-    const auto node = waiting.extract(attempt);
+    auto node = waiting.extract(attempt);
     if (node.empty()) return;
-    for (const Waiting& one : node.mapped()) {
+    for (Waiting& one : node.mapped()) {
       const auto found = peers.find(one.peer);
       if (found == peers.end()) continue;
       --found->second.waiting;
-      serve(one.peer, found->second, one.fetch);
+      serve(one.peer, found->second, std::move(one.fetch));
     }
   }
 
-  void serve(PeerNumber number, Peer& peer, const msg::Fetch& fetch) {
+  void serve(PeerNumber number, Peer& peer, msg::Fetch fetch) {
     ++peer.requests;
     std::uint64_t under_way = peer.connection->counters().queued_bytes + peer.being_copied;
-    std::uint64_t to_copy = 0;
     std::vector<Item> items(fetch.items.size());
+    bool from_disk = false;
     for (std::size_t i = 0; i < items.size(); ++i) {
       Item& item = items[i];
       find(fetch.items[i], item);
       if (item.status != msg::FetchStatus::kOk) continue;
+      if (fetch.at_most != 0 && item.bytes > fetch.at_most) {
+        item = refused(msg::FetchStatus::kLarge);
+        continue;
+      }
+      if (under_way > 0 && under_way + item.bytes > limits.bytes_per_peer) {
+        item = refused(msg::FetchStatus::kBusy);
+        continue;
+      }
+      under_way += item.bytes;
+      from_disk = from_disk || item.file != 0;
+    }
+    if (!from_disk) return prepare(number, peer, fetch.request, std::move(items));
+    disk_queue.push_back(std::make_shared<DiskReply>(DiskReply{number, std::move(fetch), std::move(items), 0}));
+    read_next();
+  }
+
+  // ---- from disk -------------------------------------------------------------------------------------------------
+
+  void read_next() {
+    while (!disk_queue.empty()) {
+      const std::shared_ptr<DiskReply> next = disk_queue.front();
+      if (peers.contains(next->peer)) {
+        for (Item& item : next->items) {
+          if (item.file == 0) continue;
+          const bool fits = bytes_from_disk == 0 || bytes_from_disk + item.bytes <= limits.bytes_from_disk;
+          if (!fits && next->unread == 0) return;  // until others have been sent
+          if (fits) {
+            read(next, item);
+          } else {
+            item = refused(msg::FetchStatus::kBusy);
+          }
+        }
+      }
+      disk_queue.pop_front();
+    }
+  }
+
+  void read(const std::shared_ptr<DiskReply>& reply, Item& item) {
+    ++reply->unread;
+    bytes_from_disk += item.bytes;
+    const auto place = static_cast<std::size_t>(&item - reply->items.data());
+    source.read_file(item.file, [weak = weak_from_this(), desk = desk, reply, place](std::optional<Chunk> chunk) {
+      desk->post([weak, reply, place, chunk = std::move(chunk)]() mutable {
+        if (const auto self = weak.lock()) self->was_read(reply, place, std::move(chunk));
+      });
+    });
+  }
+
+  void was_read(const std::shared_ptr<DiskReply>& reply, std::size_t place, std::optional<Chunk> chunk) {
+    Item& item = reply->items[place];
+    const std::uint64_t bytes = item.bytes;
+    item.file = 0;
+    if (!chunk) {
+      item = refused(msg::FetchStatus::kMissing);
+      give_room_back(bytes);
+    } else {
+      view(reply->fetch.items[place], counted(std::move(*chunk), bytes), item);
+    }
+    if (--reply->unread > 0) return;
+    if (const auto found = peers.find(reply->peer); found != peers.end()) {
+      prepare(reply->peer, found->second, reply->fetch.request, std::move(reply->items));
+    }
+  }
+
+  // The chunk, in a handle with whose last copy its bytes are free for others.
+  Chunk counted(Chunk chunk, std::uint64_t bytes) {
+    const Buffer& buffer = chunk.buffer();
+    auto owner =
+        std::shared_ptr<void>(const_cast<void*>(buffer.identity()),
+                              [weak = weak_from_this(), desk = desk, bytes, held = Buffer(buffer)](void*) mutable {
+                                held = {};
+                                desk->post([weak, bytes] {
+                                  if (const auto self = weak.lock()) self->give_room_back(bytes);
+                                });
+                              });
+    Buffer handle = Buffer::wrap(const_cast<std::byte*>(buffer.data()), buffer.size(), std::move(owner));
+    return Chunk(chunk.dtype(), chunk.shape(), chunk.strides(), std::move(handle), 0);
+  }
+
+  void give_room_back(std::uint64_t bytes) {
+    bytes_from_disk -= bytes;
+    read_next();
+  }
+
+  // ---- replies ---------------------------------------------------------------------------------------------------
+
+  void prepare(PeerNumber number, Peer& peer, std::uint64_t request, std::vector<Item> items) {
+    std::uint64_t to_copy = 0;
+    for (Item& item : items) {
+      if (item.status != msg::FetchStatus::kOk) continue;
       const std::uint64_t bytes = item.chunk.nbytes();
-      if (fetch.at_most != 0 && bytes > fetch.at_most) {
-        item = {msg::FetchStatus::kLarge, {}, false};
-        continue;
-      }
-      if (under_way > 0 && under_way + bytes > limits.bytes_per_peer) {
-        item = {msg::FetchStatus::kBusy, {}, false};
-        continue;
-      }
-      under_way += bytes;
       item.copy = !item.chunk.contiguous() || (peer.shares_memory && bytes < item.chunk.buffer().size() / 2);
       if (item.copy) to_copy += bytes;
     }
     if (to_copy <= limits.copied_on_loop) {
       make_contiguous(items, *pool);
-      reply(peer, fetch.request, std::move(items));
+      reply(peer, request, std::move(items));
       return;
     }
     peer.being_copied += to_copy;
@@ -155,7 +258,7 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
       copier = std::make_unique<EventLoop>();
       copier->start("worker-copy");
     }
-    copier->post([weak = weak_from_this(), number, to_copy, request = fetch.request, buffers = pool,
+    copier->post([weak = weak_from_this(), number, to_copy, request, buffers = pool,
                   work = std::make_shared<std::vector<Item>>(std::move(items)), &home = loop] {
       make_contiguous(*work, *buffers);
       home.post([weak, number, to_copy, request, work] {
@@ -170,15 +273,25 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
   }
 
   void find(const msg::Fetch::Item& wanted, Item& item) {
-    const Chunk* chunk = lookup(wanted.result);
-    if (chunk == nullptr) {
+    const Found found = source.lookup(wanted.result);
+    if (found.file != 0) {
+      item.file = found.file;
+      item.bytes = found.bytes;
+    } else if (!found.chunk) {
       item.status = msg::FetchStatus::kMissing;
-      return;
+    } else {
+      view(wanted, *found.chunk, item);
+      // What is copied at once need not be lent.
+      if (item.status == msg::FetchStatus::kOk && item.bytes >= kLentFrom) item.chunk = source.lend(item.chunk);
     }
+  }
+
+  static void view(const msg::Fetch::Item& wanted, const Chunk& chunk, Item& item) {
     try {
-      item.chunk = wanted.box.empty() ? *chunk : chunk->view(wanted.box);
+      item.chunk = wanted.box.empty() ? chunk : chunk.view(wanted.box);
+      item.bytes = item.chunk.nbytes();
     } catch (const Error&) {
-      item.status = msg::FetchStatus::kBadBox;
+      item = refused(msg::FetchStatus::kBadBox);
     }
   }
 
@@ -198,23 +311,26 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
   EventLoop& loop;
   const std::shared_ptr<BufferPool> pool;
   const Limits limits;
-  const Lookup lookup;
-  const Await await;
+  const Source source;
+  const std::shared_ptr<LoopDesk> desk = std::make_shared<LoopDesk>(loop);
   std::unique_ptr<Listener> listener;
   std::unordered_map<PeerNumber, Peer> peers;
   std::unordered_map<AttemptId, std::vector<Waiting>> waiting;  // by what they wait for
   PeerNumber last_peer = 0;
+  std::deque<std::shared_ptr<DiskReply>> disk_queue;  // wait for room to be read
+  std::uint64_t bytes_from_disk = 0;                  // being read, or read and not sent
   std::uint64_t bytes_out = 0;
   const std::function<std::string()>* on_question = nullptr;  // the owner's
   std::unique_ptr<EventLoop> copier;                          // started when first needed
 };
 
-DataServer::DataServer(EventLoop& loop, std::shared_ptr<BufferPool> pool, Limits limits, Lookup lookup, Await await)
-    : impl_(std::make_shared<Impl>(loop, std::move(pool), limits, std::move(lookup), std::move(await))) {
+DataServer::DataServer(EventLoop& loop, std::shared_ptr<BufferPool> pool, Limits limits, Source source)
+    : impl_(std::make_shared<Impl>(loop, std::move(pool), limits, std::move(source))) {
   impl_->on_question = &on_question;
 }
 
 DataServer::~DataServer() {
+  impl_->desk->close();
   impl_->copier.reset();  // joins: nothing refers to the loop afterwards
   close();                // and with the connections their handlers: none calls on_question any more
 }

@@ -47,6 +47,13 @@ WorkerOptions worker_options(const Config& config, unsigned workers) {
   options.memory_limit = parse_memory_limit(config.string("worker.memory-limit"), workers);
   options.resources = parse_resources(config.string("worker.resources"));
   options.local_directory = config.string("worker.local-directory");
+  options.spill_directory = config.string("worker.spill-directory");
+  options.spill_limit = config.bytes("worker.spill-limit");
+  const std::string& compression = config.string("worker.spill-compression");
+  if (compression != "none" && compression != "lz4") {
+    throw ConfigError("worker.spill-compression: '" + compression + "' is neither none nor lz4");
+  }
+  options.spill.compression = compression == "lz4" ? SpillCompression::kLz4 : SpillCompression::kNone;
   const std::string& interface = config.string("worker.interface");
   const std::string host = interface.empty() ? config.string("worker.host") : interface_address(interface);
   if (!host.empty()) options.listen_address = to_string(Address{"tcp", host, 0});

@@ -23,6 +23,8 @@
 #include "worker/limits.h"
 #include "worker/nanny/vitals.h"
 #include "worker/peer_fetcher.h"
+#include "worker/store/loans.h"
+#include "worker/store/spiller.h"
 
 namespace tegula::worker {
 
@@ -44,6 +46,30 @@ std::size_t kept_bytes(std::uint64_t memory_limit) {
   return memory_limit == 0 ? kMost : std::min<std::uint64_t>(kMost, memory_limit / 8);
 }
 
+// What is read from disk for others is not in the core's account.
+std::uint64_t bytes_for_serving(const WorkerOptions& options) {
+  constexpr std::uint64_t kMost = 64u << 20;
+  return options.memory_limit == 0 ? kMost : std::min<std::uint64_t>(kMost, options.memory_limit / 16);
+}
+
+// Of the limit, what values may take that the core counts.
+std::uint64_t value_limit(const WorkerOptions& options) {
+  if (options.memory_limit == 0) return 0;
+  return options.memory_limit - std::min(options.memory_overhead, options.memory_limit / 4) -
+         bytes_for_serving(options);
+}
+
+// When nothing has happened for so long, free blocks go back to the system.
+constexpr Time kIdle = std::chrono::seconds(2);
+
+std::string spill_base(const WorkerOptions& options) {
+  if (!options.spill_directory.empty()) return options.spill_directory;
+  if (!options.local_directory.empty()) return options.local_directory;
+  std::error_code error;
+  const std::filesystem::path temporary = std::filesystem::temp_directory_path(error);
+  return error ? std::string("/tmp") : temporary.string();
+}
+
 Time now() { return std::chrono::steady_clock::now().time_since_epoch(); }
 
 std::string in_seconds(Time time) { return fmt::format("{:.3g} s", std::chrono::duration<double>(time).count()); }
@@ -59,7 +85,9 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
     parse_address(options.listen_address);
     make_local_directory();
     kernels = options.kernels != nullptr ? options.kernels : load_kernels(options.kernels_path, options.kernels_level);
-    pool = std::make_shared<BufferPool>(kept_bytes(options.memory_limit));
+    const std::uint64_t for_values = value_limit(options);
+    pool = std::make_shared<BufferPool>(kept_bytes(for_values),
+                                        for_values == 0 ? 0 : for_values + bytes_for_serving(options));
     options.comm.role = Role::kWorker;
     options.comm.name = options.name;
     options.comm.allocator = pool->allocator();
@@ -72,18 +100,46 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
     fetcher = std::make_unique<PeerFetcher>(loop, [weak](Event event) {
       if (const auto self = weak.lock()) self->process(std::move(event));
     });
-    server = std::make_unique<DataServer>(
-        loop, pool, DataServer::Limits{},
-        [weak](const ResultId& result) -> const Chunk* {
-          const auto self = weak.lock();
-          return self == nullptr || !self->core ? nullptr : self->core->find(result);
-        },
-        [weak](AttemptId attempt) {
-          if (const auto self = weak.lock()) self->process(Await{attempt});
-        });
+    spiller =
+        std::make_unique<Spiller>(SpillerOptions{spill_base(options), options.spill_limit, options.spill, options.name},
+                                  pool, [weak, &home = loop] {
+                                    home.post([weak] {
+                                      if (const auto self = weak.lock()) self->collect();
+                                    });
+                                  });
+    DataServer::Limits limits;
+    limits.bytes_from_disk = bytes_for_serving(options);
+    DataServer::Source source;
+    source.lookup = [weak](const ResultId& result) {
+      const auto self = weak.lock();
+      return self == nullptr ? DataServer::Found{} : self->find(result);
+    };
+    source.lend = [weak](const Chunk& chunk) {
+      const auto self = weak.lock();
+      return self == nullptr ? chunk : self->lend(chunk);
+    };
+    source.read_file = [weak](FileId file, std::function<void(std::optional<Chunk>)> done) {
+      if (const auto self = weak.lock()) self->spiller->fetch(file, std::move(done));
+    };
+    source.await = [weak](AttemptId attempt) {
+      if (const auto self = weak.lock()) self->process(Await{attempt});
+    };
+    server = std::make_unique<DataServer>(loop, pool, limits, std::move(source));
     server->on_question = [this] {
       return history.text(core ? report() : msg::WorkerHeartbeat{}, fetcher->traffic(), server->traffic(), now());
     };
+  }
+
+  DataServer::Found find(const ResultId& result) const {
+    if (!core) return {};
+    if (const Chunk* chunk = core->find(result)) return {*chunk, 0, 0};
+    const FileId file = core->file_of(result);
+    return {std::nullopt, file, file == 0 ? 0 : core->bytes_of(result)};
+  }
+
+  Chunk lend(const Chunk& chunk) {
+    core->lend(chunk.buffer());
+    return loans->lend(chunk);
   }
 
   // With the scheduler in this process, compute threads run the cores themselves when they have ended a task. Over a
@@ -184,11 +240,13 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
     fetcher->set_options(comm);
     CoreOptions core_options;
     core_options.threads = options.threads;
-    core_options.memory_limit = options.memory_limit;
+    core_options.memory_limit = value_limit(options);
+    core_options.store.spill = true;
     core_options.worker = options.name + " (" + address + ")";
     core_options.fetch.requests_per_peer = options.fetches_per_peer;
     core_options.fetch.bytes_in_flight = options.fetch_bytes_in_flight;
     core.emplace(core_options);
+    loans = std::make_unique<Loans>(loop, [this](Buffer buffer) { process(LoanEnded{std::move(buffer)}); });
 
     msg::RegisterWorker registration;
     registration.name = options.name;
@@ -228,6 +286,8 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
     history.forget_running();
     fetcher->close();
     server->close();
+    loans.reset();
+    spiller->abandon_all();
     core.reset();
     layers.clear();
     address.clear();
@@ -251,6 +311,7 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
                      [&](msg::AcquireReplicas& m) { return take(events, m); },
                      [&](msg::WorkerAddress& m) { return take(events, m); },
                      [&](msg::WorkerGone& m) { return take(events, m); },
+                     [&](msg::NextUse& m) { return take(events, m); },
                      [&](msg::ForgetLayer& m) { return take(events, m); },
                      [&](msg::DefineLayer& m) {
                        // What was said of the same number before comes first: it may be that it is forgotten.
@@ -309,7 +370,9 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
   void schedule_heartbeat() {
     heartbeat_timer = loop.after(heartbeat_interval, [this] {
       schedule_heartbeat();
-      connection->send(report());
+      const msg::WorkerHeartbeat beat = report();
+      trim_when_idle(beat);
+      connection->send(beat);
     });
   }
 
@@ -318,8 +381,24 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
     beat.rss_bytes = resident_bytes();
     beat.bytes_in = fetcher->bytes_in();
     beat.bytes_out = server->bytes_out();
+    beat.kept_bytes = pool->bytes_kept();
+    const Spiller::Counters disk = spiller->counters();
+    beat.disk_written = disk.bytes_written;
+    beat.disk_read = disk.bytes_read;
     beat.running = executor->running();
     return beat;
+  }
+
+  void trim_when_idle(const msg::WorkerHeartbeat& beat) {
+    const bool busy = beat.executing > 0 || beat.received != beat.sent || beat.tasks_done != done_at_last_beat;
+    done_at_last_beat = beat.tasks_done;
+    if (busy) {
+      idle_since = now();
+      trimmed = false;
+    } else if (!trimmed && now() - idle_since >= kIdle) {
+      trimmed = true;
+      spiller->trim();
+    }
   }
 
   // ---- the core's events and actions -----------------------------------------------------------------------------
@@ -328,6 +407,7 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
     if (!core) return;
     std::vector<Event> events;
     executor->collect(events);
+    spiller->collect(events);
     const Time time = now();
     for (const Event& event : events) history.heard(event, time);
     if (!events.empty()) process(std::move(events));
@@ -379,6 +459,14 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
 
   void carry_out(ReleaseLayer& release, std::vector<Event>&) { layers.erase(release.layer); }
 
+  void carry_out(Spill& spill, std::vector<Event>&) { spiller->write(std::move(spill)); }
+
+  void carry_out(Unspill& unspill, std::vector<Event>&) { spiller->read(unspill.file); }
+
+  void carry_out(DropSpilled& drop, std::vector<Event>&) { spiller->drop(drop.file); }
+
+  void carry_out(TrimMemory&, std::vector<Event>&) { spiller->trim(); }
+
   void set_wakeup() {
     const Time time = now();
     const std::optional<Time> wanted = core->next_wakeup(time);
@@ -420,12 +508,16 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
   std::uint64_t joins = 0;  // tells lives and attempts to begin one apart
   ConnectionPtr connection;
   std::optional<WorkerState> core;
+  std::unique_ptr<Loans> loans;
   std::unordered_map<LayerId, std::shared_ptr<LayerRun>> layers;
   std::string address;
   bool registered = false;
   Time heartbeat_interval{0};
   std::unique_ptr<EventLoop::Timer> beat_timer, heartbeat_timer, wake_timer, retry_timer;
   std::optional<Time> wake_at;
+  std::uint64_t done_at_last_beat = 0;
+  Time idle_since{0};
+  bool trimmed = true;
 
   Time deadline{0};
   Time retry_delay{0};
@@ -441,6 +533,7 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
   std::unique_ptr<DataServer> server;
   std::unique_ptr<PeerFetcher> fetcher;
   std::unique_ptr<Executor> executor;
+  std::unique_ptr<Spiller> spiller;
 };
 
 WorkerServer::WorkerServer(EventLoop& loop, WorkerOptions options)

@@ -14,6 +14,7 @@
 #include "comm/event_loop.h"
 #include "comm/transport.h"
 #include "worker/addresses.h"
+#include "worker/store/spill_file.h"
 
 namespace tegula {
 class Config;
@@ -29,8 +30,15 @@ struct WorkerOptions {
   std::string name;                // unique in the cluster; "": from host, process and a counter
   unsigned threads = 0;            // that run kernels; 0: one per core this process may use
   std::uint64_t memory_limit = 0;  // bytes; 0: none. worker/limits.h reads "auto"
+  // Of that, for what the process has beside values: code, threads, messages, tables.
+  std::uint64_t memory_overhead = 0;
   std::vector<msg::Resource> resources;
   std::string local_directory;  // for files of this worker; "": none. Made when missing
+
+  // Where values go when memory is short. "": below local_directory, or the system's temporary directory.
+  std::string spill_directory;
+  std::uint64_t spill_limit = 0;  // bytes there; 0: as many as there is room for
+  SpillFileOptions spill;
 
   // Where peers and clients fetch results. "": inproc:// for a scheduler over inproc://; else tcp on loopback when the
   // scheduler is there, or on the address of this machine that leads to it.

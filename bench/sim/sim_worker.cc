@@ -34,7 +34,7 @@ SimWorker::SimWorker(Host& host, std::uint32_t number, unsigned threads, std::ui
       number_(number),
       threads_(threads),
       memory_limit_(memory_limit),
-      core_(worker::CoreOptions{threads, memory_limit, fmt::format("worker-{}", number), {}}) {}
+      core_(worker::CoreOptions{threads, memory_limit, fmt::format("worker-{}", number), {}, {}}) {}
 
 void SimWorker::die() {
   alive_ = false;

@@ -45,10 +45,13 @@ struct WorkerStatus {
   std::string name, address, host, kernel_level;
   std::uint64_t pid = 0;
   unsigned threads = 0;
-  // Bytes, as last reported: the limit (0: none), what its results take, what the process takes in all.
+  // Bytes, as last reported: the limit (0: none), what its values take in memory, what the process takes in all.
   std::uint64_t memory_limit = 0, managed_bytes = 0, rss_bytes = 0;
   std::uint64_t tasks_done = 0;  // since it started
   unsigned processing = 0;       // tasks that it has been given and not yet answered for
+  // Bytes: set aside for running tasks and what they wait for, of results on disk, of free blocks kept for reuse, and
+  // of everything else that the process has (resident, neither managed nor kept).
+  std::uint64_t reserved_bytes = 0, spilled_bytes = 0, kept_bytes = 0, unmanaged_bytes = 0;
 };
 // How many tasks of all clients are in each state.
 struct ClusterStatus {

@@ -211,6 +211,8 @@ struct Core {
   void on_returned(Worker& worker, msg::TaskReturned& message);
   void on_replicas_added(Worker& worker, const msg::ReplicasAdded& message);
   void on_replicas_dropped(Worker& worker, const msg::ReplicasDropped& message);
+  void on_query_next_use(Worker& worker, const msg::QueryNextUse& message);
+  std::int64_t next_use(const ResultId& result) const;
   // The slot of the task if `attempt` is its attempt on this worker; else counts a stale answer.
   Slot answered_attempt(Worker& worker, TaskId task, AttemptId attempt);
   bool held_by(ResultId result, WorkerSlot worker) const;

@@ -45,7 +45,8 @@ msg::StatusReply Core::status() const {
     reply.workers.push_back({worker->id, about.name, about.address, about.host, about.kernel_level, about.pid,
                              about.threads, about.memory_limit, worker->heartbeat.managed_bytes,
                              worker->heartbeat.rss_bytes, worker->heartbeat.tasks_done,
-                             static_cast<std::uint32_t>(worker->bound.size())});
+                             static_cast<std::uint32_t>(worker->bound.size()), worker->heartbeat.reserved_bytes,
+                             worker->heartbeat.spilled_bytes, worker->heartbeat.kept_bytes});
   }
   std::sort(reply.workers.begin(), reply.workers.end(),
             [](const auto& a, const auto& b) { return a.worker < b.worker; });

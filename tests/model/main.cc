@@ -29,6 +29,9 @@ void add_options(CLI::App& app, Command& command) {
   app.add_option("--threads", scenario.threads, "Of each worker")->capture_default_str();
   app.add_option("--memory-limit", scenario.memory_limit, "Of each worker, bytes")->capture_default_str();
   app.add_option("--need", scenario.need, "Bytes that a kernel's plan asks for")->capture_default_str();
+  app.add_flag("--spill", scenario.spill, "Workers have disks");
+  app.add_option("--disk-failures", scenario.disk_failures, "Values that find no room, files that are lost")
+      ->capture_default_str();
   app.add_flag("--late", scenario.late, "The last worker joins at any time, or never");
   app.add_flag("!--long-tasks", scenario.short_tasks, "They are bound ahead of one worker's attempts only");
   app.add_flag("--large", scenario.large, "A task ahead has no room for its inputs");

@@ -55,6 +55,9 @@ std::vector<Scenario> scenarios() {
     s.threads = 2, s.memory_limit = 200u << 10, s.need = 150u << 10;
     s.client_steps = 1;
   });
+  // Two inputs and an output fill it: whatever else is kept goes to disk.
+  add("spilling", [](Scenario& s) { s.memory_limit = 24, s.spill = true, s.client_steps = 1, s.disk_failures = 1; });
+  add("spilling_and_loss", [](Scenario& s) { s.memory_limit = 24, s.spill = true, s.threads = 2, s.losses = 1; });
   add("operator", [](Scenario& s) { s.orders = 1, s.losses = 1; });
   add("surplus", [](Scenario& s) { s.orders = 1, s.ticks = 1; });
   add("busy_peers", [](Scenario& s) { s.busy_answers = 1, s.client_steps = 1; });

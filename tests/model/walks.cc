@@ -38,6 +38,12 @@ Scenario random_scenario(Decisions& decisions) {
     scenario.memory_limit = 200u << 10;
     scenario.need = decisions.chance(2) ? 8 : 150u << 10;
   }
+  if (decisions.chance(3)) {
+    scenario.memory_limit = decisions.pick(80, 120);  // the inputs of any task, and something beside
+    scenario.need = 8;
+    scenario.spill = true;
+    scenario.disk_failures = static_cast<unsigned>(decisions.pick(0, 3));
+  }
   scenario.late = decisions.chance(2);
   scenario.large = decisions.chance(3);
   scenario.short_tasks = !decisions.chance(4);

@@ -110,6 +110,11 @@ void describe(CanonicalHash& hash, WorkerId worker, const msg::Message& message)
             hash.add(holder.result);
             hash.add(holder.worker);
           }
+        } else if constexpr (std::is_same_v<M, msg::NextUse>) {
+          for (const auto& item : m.results) {
+            hash.add(item.result);
+            hash.priority(item.rank);
+          }
         } else if constexpr (std::is_same_v<M, msg::GrantSlots>) {
           hash.spent(worker, m.slots_granted);
         } else if constexpr (std::is_same_v<M, msg::Retract>) {
@@ -209,6 +214,8 @@ void World::join(std::uint32_t worker) {
   worker::CoreOptions options;
   options.threads = scenario_->threads;
   options.memory_limit = scenario_->memory_limit;
+  options.store.spill = scenario_->spill;
+  options.store.smallest = 1;
   options.worker = fmt::format("w{}", worker + 1);
   if (scenario_->large) options.fetch.ahead_bytes = 1;
   node.joined = true;
@@ -286,6 +293,16 @@ void World::add_worker_choices(std::uint32_t worker, std::vector<Choice>& found)
       found.push_back({Kind::kServe, false, worker, peer, {}});
       if (busy_answers_ < scenario_->busy_answers) found.push_back({Kind::kServeBusy, true, worker, peer, {}});
     }
+  }
+  for (const auto& [number, file] : node.files) {
+    Choice choice{Kind::kSpilled, false, worker, 0, {}, number};
+    if (file.written && !file.being_read) continue;
+    choice.kind = file.written ? Kind::kReadBack : Kind::kSpilled;
+    found.push_back(choice);
+    if (disk_failures_ >= scenario_->disk_failures) continue;
+    choice.kind = file.written ? Kind::kFileLost : Kind::kNoSpace;
+    choice.optional = true;
+    found.push_back(choice);
   }
   if (node.core->next_wakeup(node.now)) found.push_back({Kind::kWake, false, worker, 0, {}});
 }
@@ -380,6 +397,12 @@ void World::apply(const Choice& choice) {
       node.jobs.at(choice.attempt).recalled = false;
       to_worker(choice.worker, {worker::TooLate{choice.attempt}});
       break;
+    case Kind::kSpilled:
+    case Kind::kNoSpace:
+    case Kind::kReadBack:
+    case Kind::kFileLost:
+      disk_step(choice);
+      break;
     case Kind::kWake:
       node.now = std::max(node.now, *node.core->next_wakeup(node.now));
       to_worker(choice.worker, {worker::Tick{}});
@@ -418,6 +441,7 @@ void World::die(std::uint32_t worker) {
   node.dead = true;
   node.core.reset();
   node.jobs.clear();
+  node.files.clear();
   node.lines.clear();
   node.to_worker.clear();
 }
@@ -606,6 +630,30 @@ void World::carry_out(std::uint32_t worker, std::vector<worker::Action>& actions
                    [&](worker::ReleaseLayer&) { --node.layers; },
                    [&](worker::AttemptEnded& ended) { attempt_ended(worker, ended.attempt); },
                    [&](const worker::ClosePeer& close) { node.lines[number_of(close.peer)] = {}; },
+                   [&](worker::Spill& spill) {
+                     if (!node.files.emplace(spill.file, File{spill.chunk}).second) {
+                       violated("a file is written twice");
+                     }
+                   },
+                   [&](worker::Unspill& unspill) {
+                     const auto file = node.files.find(unspill.file);
+                     if (file == node.files.end() || !file->second.written || file->second.being_read) {
+                       violated("a file is read that is not there, or is being read already");
+                     }
+                     file->second.being_read = true;
+                   },
+                   [&](worker::DropSpilled& drop) {
+                     const auto file = node.files.find(drop.file);
+                     if (file == node.files.end() || file->second.being_read) {
+                       violated("a file is dropped that is not there, or is being read");
+                     }
+                     if (file->second.written) {
+                       node.files.erase(file);
+                     } else {
+                       file->second.dropped = true;
+                     }
+                   },
+                   [](worker::TrimMemory&) {},
                },
                action);
   }
@@ -652,13 +700,37 @@ void World::end_kernel(std::uint32_t worker, AttemptId attempt) {
   to_worker(worker, std::move(events));
 }
 
+void World::disk_step(const Choice& choice) {
+  Node& node = nodes_[choice.worker];
+  const auto file = node.files.find(choice.file);
+  if (choice.kind == Kind::kNoSpace || choice.kind == Kind::kFileLost) ++disk_failures_;
+  switch (choice.kind) {
+    case Kind::kSpilled:
+      file->second.written = true;
+      if (file->second.dropped) node.files.erase(file);
+      return to_worker(choice.worker, {worker::SpillDone{choice.file}});
+    case Kind::kNoSpace:
+      node.files.erase(file);
+      return to_worker(choice.worker, {worker::SpillFailed{choice.file, worker::SpillFailure::kNoSpace}});
+    case Kind::kReadBack: {
+      file->second.being_read = false;
+      Chunk chunk = Chunk::allocate(DType::kFloat64, {1});
+      std::memcpy(chunk.mutable_data(), file->second.chunk.data(), chunk.nbytes());
+      return to_worker(choice.worker, {worker::Unspilled{choice.file, std::move(chunk)}});
+    }
+    default:
+      file->second.being_read = false;
+      return to_worker(choice.worker, {worker::UnspillFailed{choice.file}});
+  }
+}
+
 void World::serve(std::uint32_t asker, std::uint32_t peer, bool busy) {
   if (busy) ++busy_answers_;
   Line& line = nodes_[asker].lines[peer];
   worker::StartFetch fetch = std::move(line.requests.front());
   line.requests.pop_front();
   const AttemptId attempt = fetch.attempt;
-  const auto here = [&](const auto& item) { return nodes_[peer].core->find(item.result) != nullptr; };
+  const auto here = [&](const auto& item) { return nodes_[peer].core->keeps(item.result); };
   if (busy || attempt == AttemptId{} || std::all_of(fetch.items.begin(), fetch.items.end(), here)) {
     return answer(asker, peer, std::move(fetch), busy);
   }
@@ -670,12 +742,12 @@ void World::answer(std::uint32_t asker, std::uint32_t peer, worker::StartFetch f
   Line& line = nodes_[asker].lines[peer];
   msg::FetchReply reply{fetch.request, {}};
   for (const auto& item : fetch.items) {
-    const Chunk* chunk = nodes_[peer].core->find(item.result);
+    const worker::WorkerState& core = *nodes_[peer].core;
     if (busy) {
       reply.items.push_back({msg::FetchStatus::kBusy, {}});
-    } else if (chunk == nullptr) {
+    } else if (core.find(item.result) == nullptr && core.file_of(item.result) == 0) {
       reply.items.push_back({msg::FetchStatus::kMissing, {}});
-    } else if (fetch.at_most != 0 && chunk->nbytes() > fetch.at_most) {
+    } else if (fetch.at_most != 0 && kItem > fetch.at_most) {
       reply.items.push_back({msg::FetchStatus::kLarge, {}});
     } else {
       reply.items.push_back({msg::FetchStatus::kOk, result_of(item.result.task)});
@@ -759,7 +831,7 @@ void World::check_wants() const {
     if (want.status == Status::kPending) violated(fmt::format("task {} is wanted and never ends", task));
     for (const WorkerId holder : want.holders) {
       const Node& node = nodes_[number_of(holder)];
-      if (!node.live() || node.core->find(want.result) == nullptr) {
+      if (!node.live() || !node.core->keeps(want.result)) {
         violated(fmt::format("the client is told to find task {} on w{}, which does not have it", task,
                              static_cast<std::uint32_t>(holder)));
       }
@@ -791,10 +863,12 @@ void World::check_nothing_left() const {
     if (!node.live()) continue;
     const worker::WorkerState& core = *node.core;
     if (core.results() != 0 || core.attempts() != 0 || core.managed_bytes() != 0 || core.reserved_bytes() != 0 ||
-        core.acquiring() != 0 || node.layers != 0 || !node.jobs.empty()) {
-      violated(fmt::format("the client left, and w{} has {} results, {} attempts, {} bytes, {} reserved, {} layers",
-                           worker + 1, core.results(), core.attempts(), core.managed_bytes(), core.reserved_bytes(),
-                           node.layers));
+        core.acquiring() != 0 || core.spilled_bytes() != 0 || node.layers != 0 || !node.jobs.empty() ||
+        !node.files.empty()) {
+      violated(fmt::format(
+          "the client left, and w{} has {} results, {} attempts, {} bytes, {} reserved, {} files, {} layers",
+          worker + 1, core.results(), core.attempts(), core.managed_bytes(), core.reserved_bytes(), node.files.size(),
+          node.layers));
     }
     for (const auto& [peer, line] : node.lines) {
       if (!line.waiting.empty()) violated(fmt::format("w{} waits for w{} for ever", worker + 1, peer + 1));
@@ -827,6 +901,14 @@ void World::describe(CanonicalHash& hash) const {
       hash.attempt(attempt);
       hash.add(job.recalled);
     }
+    hash.unordered(node.files, [&](const auto& entry) {
+      TaskId task{};
+      std::memcpy(&task, entry.second.chunk.data(), sizeof task);
+      hash.add(task);
+      hash.add(entry.second.written);
+      hash.add(entry.second.being_read);
+      hash.add(entry.second.dropped);
+    });
     for (const auto& [peer, line] : node.lines) {
       if (line.requests.empty() && line.waiting.empty() && line.answered.empty()) continue;
       hash.add(peer);
@@ -848,7 +930,7 @@ void World::describe(CanonicalHash& hash) const {
   hash.add(unsettled_);
   hash.add(left_);
   for (const unsigned had :
-       {losses_, kernel_failures_, busy_answers_, client_steps_, orders_, ticks_, answered_orders_}) {
+       {losses_, kernel_failures_, busy_answers_, client_steps_, orders_, ticks_, answered_orders_, disk_failures_}) {
     hash.add(std::uint64_t{had});
   }
 }
@@ -894,6 +976,14 @@ std::string World::describe(const Choice& choice) const {
       return fmt::format("{}'s executor gives back #{}", self, attempt);
     case Kind::kTooLate:
       return fmt::format("{}'s executor has begun #{}", self, attempt);
+    case Kind::kSpilled:
+      return fmt::format("{} has written file {}", self, choice.file);
+    case Kind::kNoSpace:
+      return fmt::format("{} has no room for file {}", self, choice.file);
+    case Kind::kReadBack:
+      return fmt::format("{} has read file {}", self, choice.file);
+    case Kind::kFileLost:
+      return fmt::format("{} cannot read file {}", self, choice.file);
     case Kind::kWake:
       return fmt::format("{} wakes up", self);
     case Kind::kJoin:

@@ -38,6 +38,8 @@ struct Scenario {
   unsigned threads = 1;            // of each
   std::uint64_t memory_limit = 0;  // of each; 0: none
   std::uint64_t need = 8;          // what a kernel's plan asks for, of which the output takes 8
+  bool spill = false;              // workers have disks
+  unsigned disk_failures = 0;      // no room for a value, or its file is lost
   bool late = false;               // the last worker joins at any time, or never
   bool short_tasks = true;         // they may be bound ahead of inputs of several workers
   bool large = false;              // a task ahead has no room for its inputs
@@ -92,6 +94,10 @@ struct Choice {
     kKernelFails,  //
     kRecalled,     // the executor had not begun
     kTooLate,      // it had
+    kSpilled,      // a worker's disk has written a value
+    kNoSpace,      // or had no room for it
+    kReadBack,     // has read one
+    kFileLost,     // or could not
     kWake,         // a worker's timer
     kJoin,         //
     kDie,          //
@@ -109,6 +115,7 @@ struct Choice {
   std::uint32_t worker = 0;
   std::uint32_t other = 0;  // the peer, or the task of a client's step
   AttemptId attempt{};
+  worker::FileId file = 0;
 };
 
 class World {
@@ -133,6 +140,13 @@ class World {
     std::uint64_t granted = 0;
     bool recalled = false;
   };
+  // A spilled value.
+  struct File {
+    Chunk chunk;
+    bool written = false;
+    bool being_read = false;
+    bool dropped = false;  // while it was being written
+  };
   // From one worker to a peer and back.
   struct Line {
     std::deque<worker::StartFetch> requests;
@@ -149,6 +163,7 @@ class World {
     worker::Time now{};
     std::deque<Frame> to_worker, to_scheduler;
     std::map<AttemptId, Job> jobs;
+    std::map<worker::FileId, File> files;
     std::map<std::uint32_t, Line> lines;  // by peer
     int layers = 0;                       // defined and not released
     bool live() const { return joined && !dead && !lost; }
@@ -192,6 +207,7 @@ class World {
   void attempt_ended(std::uint32_t worker, AttemptId attempt);
   void send(std::deque<Frame>& channel, Frame frame);
   void end_kernel(std::uint32_t worker, AttemptId attempt);
+  void disk_step(const Choice& choice);
 
   const Layer* layer_at(LayerId id) const;
   void check_counters() const;
@@ -208,7 +224,9 @@ class World {
   bool unsettled_ = false;
   bool left_ = false;
   std::uint64_t sequence_ = 0;
-  unsigned losses_ = 0, kernel_failures_ = 0, busy_answers_ = 0, client_steps_ = 0, orders_ = 0, ticks_ = 0;  // had
+  // Had so far.
+  unsigned losses_ = 0, kernel_failures_ = 0, busy_answers_ = 0, client_steps_ = 0, orders_ = 0, ticks_ = 0;
+  unsigned disk_failures_ = 0;
   unsigned answered_orders_ = 0;
 };
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -49,6 +50,9 @@ class CoreTest : public ::testing::Test {
     options.threads = threads;
     options.memory_limit = memory_limit;
     options.worker = "w";
+    options.store.spill = spill;
+    options.store.smallest = 1;
+    if (spill) options.first_extra_bytes = 0;
     begin(options);
   }
   void begin(const CoreOptions& options) {
@@ -79,6 +83,15 @@ class CoreTest : public ::testing::Test {
         ended.push_back(static_cast<std::uint64_t>(end->attempt));
       } else if (auto* close = std::get_if<ClosePeer>(&action)) {
         closed.push_back(close->peer);
+      } else if (auto* one = std::get_if<Spill>(&action)) {
+        spills.push_back(*one);
+        on_disk[one->file] = one->chunk.compact();
+      } else if (auto* unspill = std::get_if<Unspill>(&action)) {
+        unspills.push_back(unspill->file);
+      } else if (auto* drop = std::get_if<DropSpilled>(&action)) {
+        dropped_files.push_back(drop->file);
+      } else if (std::get_if<TrimMemory>(&action) != nullptr) {
+        ++trims;
       } else {
         released.push_back(std::get<ReleaseLayer>(action).layer);
       }
@@ -113,6 +126,20 @@ class CoreTest : public ::testing::Test {
     give(std::move(reply));
   }
 
+  // The disk does everything that was asked of it, and what follows from that.
+  void disk_works() {
+    while (!spills.empty() || !unspills.empty()) {
+      for (const Spill& one : std::exchange(spills, {})) give(SpillDone{one.file});
+      for (const FileId file : std::exchange(unspills, {})) read_back(file);
+    }
+  }
+  void read_back(FileId file) {  // into fresh memory
+    const Chunk& kept = on_disk.at(file);
+    Chunk chunk = Chunk::allocate(kept.dtype(), kept.shape());
+    std::copy_n(kept.data(), kept.nbytes(), chunk.mutable_data());
+    give(Unspilled{file, std::move(chunk)});
+  }
+
   template <typename T>
   std::vector<T> sent_of() const {
     std::vector<T> found;
@@ -134,6 +161,7 @@ class CoreTest : public ::testing::Test {
     return attempts;
   }
 
+  bool spill = false;  // before start(): there is a disk
   std::unique_ptr<WorkerState> state;
   Time now = std::chrono::seconds(1);
   std::vector<msg::Message> sent;
@@ -143,6 +171,10 @@ class CoreTest : public ::testing::Test {
   std::vector<LayerId> released;
   std::vector<std::uint64_t> ended;
   std::vector<WorkerId> closed;
+  std::vector<Spill> spills;
+  std::vector<FileId> unspills, dropped_files;
+  std::map<FileId, Chunk> on_disk;
+  int trims = 0;
 };
 
 }  // namespace tegula::worker

@@ -42,6 +42,8 @@ class World {
     options.fetch.bytes_in_flight = static_cast<std::uint64_t>(pick(1, 2000));
     options.fetch.awaited_per_peer = static_cast<unsigned>(pick(1, 4));
     options.fetch.ahead_bytes = static_cast<std::uint64_t>(pick(1, 200));
+    options.store.spill = options.memory_limit != 0 && chance(70);
+    options.store.smallest = static_cast<std::uint64_t>(pick(1, 120));
     state_ = std::make_unique<WorkerState>(options);
     limit_ = options.memory_limit;
     granted_ = state_->slots_granted();
@@ -63,8 +65,8 @@ class World {
   }
 
   void step() {
-    switch (pick(0, 10)) {
-      case 10:
+    switch (pick(0, 12)) {
+      case 12:
         await_something();
         break;
       case 0:
@@ -86,6 +88,10 @@ class World {
       case 8:
         executor_step(true);
         break;
+      case 9:
+      case 10:
+        disk_step(true);
+        break;
       default:
         tick();
         break;
@@ -100,6 +106,8 @@ class World {
         answer_fetch(false);
       } else if (!jobs_.empty()) {
         executor_step(false);
+      } else if (!writes_.empty() || !reads_.empty()) {
+        disk_step(false);
       } else {
         const auto wakeup = state_->next_wakeup(now_);
         ASSERT_TRUE(wakeup.has_value()) << held_.size()
@@ -110,16 +118,21 @@ class World {
     }
     while (!fetches_.empty()) answer_fetch(false);
     while (!jobs_.empty()) executor_step(false);
+    while (!writes_.empty() || !reads_.empty()) disk_step(false);
+    while (!loans_.empty()) end_loan();
     std::vector<ResultId> all(results_.begin(), results_.end());
     results_.clear();
     give(msg::FreeResults{all});
     EXPECT_EQ(state_->managed_bytes(), 0u);
     EXPECT_EQ(state_->reserved_bytes(), 0u);
+    EXPECT_EQ(state_->spilled_bytes(), 0u);
+    EXPECT_TRUE(files_.empty()) << files_.size() << " files are left";
     for (const LayerId layer : {kSource, kAdd, kTree, kBoxed}) give(msg::ForgetLayer{layer});
     EXPECT_EQ(released_, 4);
   }
 
   std::size_t answers() const { return answers_; }
+  std::size_t spilled() const { return spilled_; }
 
  private:
   std::int64_t pick(std::int64_t low, std::int64_t high) {
@@ -241,7 +254,11 @@ class World {
     }
     jobs_.erase(found);
     const auto took = static_cast<std::uint64_t>(chance(80) ? pick(100, 100'000) : pick(1'000'000, 200'000'000));
-    if (unkind && chance(10)) return give(KernelFailed{job.attempt, {}, took});
+    if (unkind && chance(10)) {
+      ErrorInfo error;
+      error.code = chance(30) ? ErrorCode::kOutOfMemory : ErrorCode::kKernelFailed;
+      return give(KernelFailed{job.attempt, error, took});
+    }
     const std::uint64_t need = kLong * 8 + static_cast<std::uint64_t>(chance(90) ? 0 : pick(0, 300'000));
     if (need > job.granted) return give(KernelNeeds{job.attempt, need});
     if (const auto task = held_.find(job.attempt); task != held_.end()) check_inputs(job);
@@ -259,6 +276,50 @@ class World {
       ASSERT_EQ(piece.shape(), wanted.shape());
       ASSERT_EQ(std::memcmp(piece.data(), wanted.data(), wanted.nbytes()), 0) << "input " << i;
     }
+  }
+
+  // A write or a read ends, or a value is lent to a peer, or comes back.
+  void disk_step(bool unkind) {
+    if (unkind && chance(10)) return chance(50) ? lend() : end_loan();
+    if (!questions_.empty() && chance(50)) {
+      msg::NextUse answer;
+      for (const ResultId& id : questions_.back().results) answer.results.push_back({id, pick(-5, 5)});
+      questions_.pop_back();
+      return give(std::move(answer));
+    }
+    if (writes_.empty() && reads_.empty()) return;
+    if (reads_.empty() || (!writes_.empty() && chance(50))) {
+      const FileId file = *any_of(writes_);
+      writes_.erase(file);
+      if (unkind && chance(15)) {
+        files_.erase(file);
+        return give(SpillFailed{file, chance(50) ? SpillFailure::kNoSpace : SpillFailure::kError});
+      }
+      ++spilled_;
+      if (dropped_.erase(file) > 0) files_.erase(file);
+      return give(SpillDone{file});
+    }
+    const FileId file = *any_of(reads_);
+    reads_.erase(file);
+    if (unkind && chance(10)) return give(UnspillFailed{file});
+    const Chunk& kept = files_.at(file);
+    Chunk chunk = Chunk::allocate(kept.dtype(), kept.shape());
+    std::memcpy(chunk.mutable_data(), kept.data(), kept.nbytes());
+    give(Unspilled{file, std::move(chunk)});
+  }
+
+  void lend() {
+    if (results_.empty()) return;
+    const Chunk* chunk = state_->find(*any_of(results_));
+    if (chunk == nullptr) return;
+    state_->lend(chunk->buffer());
+    loans_.push_back(chunk->buffer());
+  }
+  void end_loan() {
+    if (loans_.empty()) return;
+    const Buffer buffer = loans_.back();
+    loans_.pop_back();
+    give(LoanEnded{buffer});
   }
 
   void tick() {
@@ -300,6 +361,20 @@ class World {
       ASSERT_EQ(awaited_.erase(ended->attempt), 1u) << "told twice, or without being asked";
       const auto held = held_.find(ended->attempt);
       ASSERT_TRUE(held == held_.end() || abandoned_.contains(ended->attempt)) << "it has not ended";
+    } else if (auto* spill = std::get_if<Spill>(&action)) {
+      ASSERT_TRUE(files_.emplace(spill->file, spill->chunk.compact()).second);
+      writes_.insert(spill->file);
+    } else if (auto* unspill = std::get_if<Unspill>(&action)) {
+      ASSERT_TRUE(files_.contains(unspill->file) && !writes_.contains(unspill->file));
+      ASSERT_TRUE(reads_.insert(unspill->file).second);
+    } else if (auto* drop = std::get_if<DropSpilled>(&action)) {
+      ASSERT_FALSE(reads_.contains(drop->file)) << "what is being read is there until it was read";
+      if (writes_.contains(drop->file)) {
+        dropped_.insert(drop->file);
+      } else {
+        ASSERT_EQ(files_.erase(drop->file), 1u);
+      }
+    } else if (std::get_if<TrimMemory>(&action) != nullptr) {
     } else {
       hear(std::get<SendToScheduler>(action).message);
     }
@@ -312,11 +387,15 @@ class World {
     } else if (const auto* finished = std::get_if<msg::TaskFinished>(&message)) {
       answered(finished->attempt, finished->task);
       ASSERT_TRUE(results_.insert({finished->task, 0}).second);
-      ASSERT_NE(state_->find({finished->task, 0}), nullptr);
+      ASSERT_TRUE(state_->keeps({finished->task, 0}));
     } else if (const auto* failed = std::get_if<msg::TaskFailed>(&message)) {
       answered(failed->attempt, failed->task);
     } else if (const auto* running = std::get_if<msg::TaskRunning>(&message)) {
       ASSERT_TRUE(jobs_.contains(running->attempt));
+    } else if (const auto* question = std::get_if<msg::QueryNextUse>(&message)) {
+      questions_.push_back(*question);
+    } else if (const auto* dropped = std::get_if<msg::ReplicasDropped>(&message)) {
+      for (const ResultId& id : dropped->results) results_.erase(id);
     } else {
       const auto& returned = std::get<msg::TaskReturned>(message);
       answered(returned.attempt, returned.task);
@@ -344,6 +423,11 @@ class World {
   std::set<AttemptId> abandoned_;  // perhaps: retracted with cancel
   std::set<AttemptId> awaited_;    // by peers
   std::map<std::uint64_t, StartFetch> fetches_;
+  std::map<FileId, Chunk> files_;
+  std::set<FileId> writes_, reads_, dropped_;
+  std::vector<Buffer> loans_;
+  std::vector<msg::QueryNextUse> questions_;
+  std::size_t spilled_ = 0;
   std::uint64_t granted_ = 0;
   std::uint64_t assigned_ = 0;
   std::uint64_t answers_ = 0;
@@ -351,8 +435,8 @@ class World {
 };
 
 TEST(CorePropertyTest, RandomLives) {
-  std::size_t answers = 0;
-  for (std::uint64_t seed = 1; seed <= 150; ++seed) {
+  std::size_t answers = 0, spilled = 0;
+  for (std::uint64_t seed = 1; seed <= 500; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     World world(seed);
     for (int i = 0; i < 300; ++i) {
@@ -362,8 +446,10 @@ TEST(CorePropertyTest, RandomLives) {
     world.finish();
     if (testing::Test::HasFailure()) return;
     answers += world.answers();
+    spilled += world.spilled();
   }
   EXPECT_GT(answers, 5'000u) << "the lives are too dull";
+  EXPECT_GT(spilled, 1'000u) << "the lives are too roomy";
 }
 
 }  // namespace

@@ -91,6 +91,40 @@ void Fetches::canonical_hash(CanonicalHash& hash, Time now) const {
   });
 }
 
+void Store::canonical_hash(CanonicalHash& hash, Time now) const {
+  for (const ResultId& id : sorted_keys(results_)) {
+    const Result& result = results_.at(id);
+    hash.add(id);
+    hash.add(result.place);
+    hash.add(result.file != 0);
+    if (result.place <= Place::kWriting) hash.buffer(result.chunk.buffer().identity());
+    if (watching_ && can_leave(result) && result.rank != kNotNeeded) hash.priority(result.rank);
+  }
+  // What is under way, also for a result that was freed, or made anew, since.
+  const auto current = [&](const ResultId& id, FileId file) {
+    const auto kept = results_.find(id);
+    return kept != results_.end() && kept->second.file == file;
+  };
+  hash.unordered(writes_, [&](const auto& entry) {
+    hash.add(entry.second.result);
+    hash.add(entry.second.buffer.size());
+    hash.add(current(entry.second.result, entry.first));
+    hash.add(entry.first > last_before_full_);
+  });
+  hash.unordered(reads_, [&](const auto& entry) {
+    hash.add(entry.second.result);
+    hash.add(current(entry.second.result, entry.first));
+    for (const User& user : entry.second.users) {
+      hash.attempt(user.attempt);
+      hash.add(user.slot);
+    }
+  });
+  hash.add(watching_);
+  hash.add(disk_full_);
+  hash.add(wants_to_write_);
+  hash.add(std::max(no_writes_before_ - now, Time{0}).count());
+}
+
 void WorkerState::canonical_hash(CanonicalHash& hash, Time now) const {
   hash.begin_buffers();
   hash.add(self_);
@@ -107,10 +141,7 @@ void WorkerState::canonical_hash(CanonicalHash& hash, Time now) const {
     hash.add(layer.forgotten);
     hash.add(layer.extra_bytes);
   }
-  for (const ResultId& id : sorted_keys(results_)) {
-    hash.add(id);
-    hash.buffer(results_.at(id).buffer().identity());
-  }
+  store_.canonical_hash(hash, now);
   for (const AttemptId attempt : sorted_keys(tasks_)) {
     const Task& task = tasks_.at(attempt);
     hash.attempt(attempt);
@@ -132,6 +163,7 @@ void WorkerState::canonical_hash(CanonicalHash& hash, Time now) const {
     hash.add(task.awaited);
     hash.add(task.need);
     hash.add(task.granted);
+    hash.add(std::uint64_t{task.memory_failures});
     hash.add(task.wanted_back);
   }
   for (const TaskId task : sorted_keys(attempt_of_)) {
@@ -144,8 +176,13 @@ void WorkerState::canonical_hash(CanonicalHash& hash, Time now) const {
   }
   for (const ResultId& id : sorted_keys(acquiring_)) hash.add(id);
   hash.unordered(awaited_, [&](AttemptId attempt) { hash.attempt(attempt); });
+  for (const Acquisition& one : acquisitions_) {
+    hash.add(one.result);
+    for (const Fetches::Source& source : one.sources) hash.add(source.worker);
+  }
   fetches_.canonical_hash(hash, now);
   hash.add(std::uint64_t{bypasses_});
+  hash.add(std::max(next_question_ - now, Time{0}).count());
   // How long the executor has been silent matters while all threads are busy, and only up to where silence ends.
   if (handed_ >= options_.threads) hash.add(std::min<std::int64_t>((now - last_end_).count(), 50'000'000));
 }

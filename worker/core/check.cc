@@ -86,6 +86,69 @@ std::vector<PieceId> Fetches::pieces_of(AttemptId attempt) const {
   return found;
 }
 
+void Store::check_invariants(Ledger& ledger, bool complete) const {
+  const std::uint64_t held = ledger.bytes();
+  std::uint64_t spilled = 0, writing = 0, reading = 0, files = 0;
+  std::size_t written = 0, read = 0;
+  for (const auto& [id, result] : results_) {
+    const bool here = result.place <= Place::kWriting;
+    if (here) {
+      ledger.hold(result.chunk.buffer());
+      require(result.bytes == result.chunk.buffer().size(), "a result's bytes are its buffer's");
+    }
+    if (result.place == Place::kWriting) {
+      ++written;
+      require(writes_.contains(result.file) && writes_.at(result.file).result == id, "what is written has a write");
+    } else if (result.file != 0) {
+      ++files;
+      spilled += result.bytes;
+    }
+    require(here || result.file != 0, "what is not in memory has a file");
+    if (result.place == Place::kReading) {
+      ++read;
+      require(reads_.contains(result.file) && reads_.at(result.file).result == id, "what is read has a read");
+    }
+  }
+  for (const auto& [file, write] : writes_) {
+    ledger.hold(write.buffer);
+    writing += write.buffer.size();
+  }
+  for (const auto& [file, one] : reads_) {
+    reading += one.bytes;
+    const auto kept = results_.find(one.result);
+    if (kept != results_.end() && kept->second.file == file) continue;
+    spilled += one.bytes;  // its file is there until the read ends
+    ++files;
+  }
+  require(written <= writes_.size() && read <= reads_.size(), "writes and reads are of one result each");
+  require(writing == writing_bytes_ && reading == reading_bytes_, "bytes under way are counted");
+  require(spilled == spilled_bytes_ && files == files_, "files are counted");
+  if (complete) {
+    require(ledger.bytes() == ledger_.bytes() && ledger.buffers() == ledger_.buffers(), "bytes are counted per buffer");
+  } else {
+    require(ledger_.bytes() >= held, "what is held is counted");
+  }
+  std::size_t can_go = 0;
+  std::uint64_t clean = 0;
+  for (const auto& [id, result] : results_) {
+    if (!watching_ || !can_leave(result)) continue;
+    ++can_go;
+    clean += result.file != 0 ? result.bytes : 0;
+    const Candidates& listed = result.file != 0 ? clean_ : dirty_;
+    require(listed.contains({result.rank, id}), "what can leave memory is listed by its rank");
+  }
+  require(dirty_.size() + clean_.size() == can_go && clean == clean_bytes_, "nothing else is listed");
+}
+
+std::size_t Store::reads_for(AttemptId attempt) const {
+  std::size_t count = 0;
+  for (const auto& [file, read] : reads_) {
+    count += static_cast<std::size_t>(
+        std::count_if(read.users.begin(), read.users.end(), [&](const User& user) { return user.attempt == attempt; }));
+  }
+  return count;
+}
+
 void WorkerState::check_invariants() const {
   fetches_.check_invariants();
   std::uint64_t hash = 0, ahead = 0, ahead_edges = 0, fetching = 0, handed = 0, granted = 0;
@@ -129,12 +192,15 @@ void WorkerState::check_invariants() const {
       case TaskState::kFetching:
         ++fetching;
         require(task.missing > 0, name + " waits for something");
-        require(fetches_.outstanding(attempt) == task.missing, name + " has asked for what it lacks");
+        require(fetches_.outstanding(attempt) + store_.reads_for(attempt) == task.missing,
+                name + " has asked for what it lacks");
+        granted += task.granted;
         break;
       case TaskState::kReady:
         ++ready;
         require(task.missing == 0 && task.slots.empty(), name + " has its inputs");
         require(ready_.contains(order_of(task)), name + " is in order");
+        granted += task.granted;
         break;
       case TaskState::kExecuting:
       case TaskState::kAbandoned:
@@ -142,8 +208,8 @@ void WorkerState::check_invariants() const {
         granted += task.granted;
         break;
     }
-    if (task.state != TaskState::kExecuting && task.state != TaskState::kAbandoned) {
-      require(task.granted == 0, name + " holds no bytes before it starts");
+    if (task.state == TaskState::kAhead || task.state == TaskState::kWaiting) {
+      require(task.granted == 0, name + " holds no bytes before its inputs are asked for");
     }
   }
   require(waiting == waiting_.size() && ready == ready_.size(),
@@ -171,11 +237,12 @@ void WorkerState::check_invariants() const {
     require(std::count(pieces.begin(), pieces.end(), piece) == 1, "a replica that is wanted is asked for");
   }
   require(fetches_.pieces_of(kAcquisition).size() == acquiring_.size(), "nothing is asked for without a wish");
-  for (const auto& [result, chunk] : results_) ledger.hold(chunk.buffer());
-  require(ledger.bytes() == ledger_.bytes() && ledger.buffers() == ledger_.buffers(), "bytes are counted per buffer");
+  store_.check_invariants(ledger, loans_ == 0);
   // Progress: nothing that could go on stands still.
-  require(ready_.empty() || handed_ > 0, "a ready task waits only for others that execute");
-  require(waiting_.empty() || fetching_ > 0 || !ready_.empty() || handed_ > 0, "a waiting task waits only for others");
+  const bool others = handed_ > 0 || store_.freeing() || store_.waits_for_disk();
+  require(ready_.empty() || fetching_ > 0 || others, "a ready task waits only for others");
+  require(waiting_.empty() || fetching_ > 0 || !ready_.empty() || others, "a waiting task waits only for others");
+  require(acquisitions_.empty() || store_.freeing(), "copies wait only for what goes to disk");
 }
 
 }  // namespace tegula::worker

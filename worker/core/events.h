@@ -19,6 +19,9 @@ namespace tegula::worker {
 // Monotonic time since an arbitrary start. The core reads no clock: it is told.
 using Time = std::chrono::nanoseconds;
 
+// A value that went to disk; numbered from 1, never reused in a core's life.
+using FileId = std::uint64_t;
+
 // What a task reads, complete. Shared between the core and the thread that runs the task; never changed once made.
 struct TaskInputs {
   std::vector<Chunk> pieces;        // of all rules, in order
@@ -59,12 +62,36 @@ struct TooLate {
 struct Await {
   AttemptId attempt{};
 };
+// The file is complete.
+struct SpillDone {
+  FileId file = 0;
+};
+enum class SpillFailure : std::uint8_t {
+  kNoSpace,  // the disk is full, or as much is on it as is allowed
+  kError,    // it does not work
+  kDropped,  // nobody wanted it any more before it was begun
+};
+struct SpillFailed {  // there is no such file
+  FileId file = 0;
+  SpillFailure reason = SpillFailure::kError;
+};
+struct Unspilled {
+  FileId file = 0;
+  Chunk chunk;
+};
+struct UnspillFailed {  // it is missing, damaged or cannot be read
+  FileId file = 0;
+};
+// A value that lend() gave out is not in use any more.
+struct LoanEnded {
+  Buffer buffer;
+};
 struct Tick {};  // only the time has changed
 
-using Event =
-    std::variant<Tick, msg::Assign, KernelFinished, msg::FreeResults, msg::Retract, msg::DefineLayer, msg::ForgetLayer,
-                 msg::WorkerAddress, msg::WorkerGone, msg::WorkerRegistered, msg::FetchReply, FetchFailed, KernelFailed,
-                 KernelNeeds, Recalled, TooLate, msg::AcquireReplicas, Await>;
+using Event = std::variant<Tick, msg::Assign, KernelFinished, msg::FreeResults, msg::Retract, msg::DefineLayer,
+                           msg::ForgetLayer, msg::WorkerAddress, msg::WorkerGone, msg::WorkerRegistered, msg::FetchReply,
+                           FetchFailed, KernelFailed, KernelNeeds, Recalled, TooLate, msg::AcquireReplicas, SpillDone,
+                           SpillFailed, Unspilled, UnspillFailed, LoanEnded, msg::NextUse, Await>;
 
 // ---- actions --------------------------------------------------------------------------------------------------------
 struct SendToScheduler {
@@ -105,6 +132,22 @@ struct ClosePeer {
 struct ReleaseLayer {
   LayerId layer{};
 };
-using Action = std::variant<SendToScheduler, Execute, StartFetch, Recall, ReleaseLayer, AttemptEnded, ClosePeer>;
+// Write the value to its file: answered by SpillDone or SpillFailed.
+struct Spill {
+  FileId file = 0;
+  Chunk chunk;  // C-contiguous
+};
+// Read the file into memory: answered by Unspilled or UnspillFailed.
+struct Unspill {
+  FileId file = 0;
+};
+// The file is not needed any more; when it is being written it goes after that. Not answered.
+struct DropSpilled {
+  FileId file = 0;
+};
+// A kernel did not get its memory: free blocks go back to the system. Not answered.
+struct TrimMemory {};
+using Action = std::variant<SendToScheduler, Execute, StartFetch, Recall, ReleaseLayer, AttemptEnded, Spill, Unspill,
+                            DropSpilled, TrimMemory, ClosePeer>;
 
 }  // namespace tegula::worker

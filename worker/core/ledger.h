@@ -5,28 +5,39 @@
 #include <unordered_map>
 
 #include "src/buffer.h"
+#include "src/ids.h"
 
 namespace tegula::worker {
 
 class Ledger {
  public:
-  void hold(const Buffer& buffer) {
-    if (buffer.identity() == nullptr || buffer.empty()) return;
+  struct Entry {
+    std::uint64_t holds = 0;
+    std::uint64_t bytes = 0;
+    bool stored = false;  // a kept result's bytes
+    ResultId result;      // that one, when stored
+  };
+
+  // Null for a buffer without bytes, which nobody counts. Valid until the next call.
+  Entry* hold(const Buffer& buffer) {
+    if (buffer.identity() == nullptr || buffer.empty()) return nullptr;
     Entry& entry = buffers_[buffer.identity()];
     if (entry.holds++ == 0) {
       entry.bytes = buffer.size();
       bytes_ += entry.bytes;
     }
+    return &entry;
   }
-  // Ends one hold. The caller still has the buffer, so that its identity cannot be somebody else's by now.
-  void drop(const Buffer& buffer) {
-    if (buffer.identity() == nullptr || buffer.empty()) return;
+  // Ends one hold. The caller still has the buffer, so that its identity cannot be somebody else's by now. Null when it
+  // was the last one.
+  Entry* drop(const Buffer& buffer) {
+    if (buffer.identity() == nullptr || buffer.empty()) return nullptr;
     const auto found = buffers_.find(buffer.identity());
-    if (found == buffers_.end()) return;
-    if (--found->second.holds == 0) {
-      bytes_ -= found->second.bytes;
-      buffers_.erase(found);
-    }
+    if (found == buffers_.end()) return nullptr;
+    if (--found->second.holds > 0) return &found->second;
+    bytes_ -= found->second.bytes;
+    buffers_.erase(found);
+    return nullptr;
   }
   std::uint64_t bytes() const { return bytes_; }
   std::size_t buffers() const { return buffers_.size(); }
@@ -36,10 +47,6 @@ class Ledger {
   }
 
  private:
-  struct Entry {
-    std::uint64_t holds = 0;
-    std::uint64_t bytes = 0;
-  };
   std::unordered_map<const void*, Entry> buffers_;
   std::uint64_t bytes_ = 0;
 };

@@ -9,9 +9,8 @@ namespace tegula::worker {
 
 namespace {
 
-// The bytes beyond the declared outputs that the first task of a layer is granted; what its plan says is remembered for
-// the next.
-constexpr std::uint64_t kFirstExtraBytes = 128u << 10;
+// How often a kernel that did not get its memory is run again.
+constexpr std::uint8_t kMemoryRetries = 2;
 
 }  // namespace
 
@@ -34,7 +33,7 @@ std::string_view name_of(TaskState state) {
 }
 
 WorkerState::WorkerState(const CoreOptions& options)
-    : options_(options), credit_(options.threads), fetches_(options.fetch) {}
+    : options_(options), credit_(options.threads), store_(options.store), fetches_(options.fetch) {}
 
 void WorkerState::handle(std::span<Event> events, Time now, std::vector<Action>& actions) {
   now_ = now;
@@ -44,11 +43,6 @@ void WorkerState::handle(std::span<Event> events, Time now, std::vector<Action>&
   }
   settle();
   actions_ = nullptr;
-}
-
-const Chunk* WorkerState::find(const ResultId& result) const {
-  const auto found = results_.find(result);
-  return found == results_.end() ? nullptr : &found->second;
 }
 
 std::optional<TaskState> WorkerState::state_of(AttemptId attempt) const {
@@ -64,6 +58,8 @@ msg::WorkerHeartbeat WorkerState::heartbeat() const {
   beat.received = received_;
   beat.managed_bytes = managed_bytes();
   beat.reserved_bytes = reserved_bytes();
+  beat.spilled_bytes = spilled_bytes();
+  beat.disk_full = disk_full();
   beat.tasks_done = done_;
   beat.executing = static_cast<std::uint32_t>(handed_);
   beat.ready = static_cast<std::uint32_t>(ready_.size());
@@ -94,7 +90,7 @@ void WorkerState::apply(msg::DefineLayer& event) {
   }
   layer.description = std::move(event.description);
   layer.hash = event.hash;
-  layer.extra_bytes = kFirstExtraBytes;
+  layer.extra_bytes = options_.first_extra_bytes;
   if (layer.description == nullptr) {
     layer.invalid = "the layer came without a description";
     return;
@@ -199,20 +195,38 @@ void WorkerState::apply(msg::FreeResults& event) {
       acquiring_.erase(piece);
       given_up.results.push_back(result);
     }
-    const auto found = results_.find(result);
-    if (found == results_.end()) continue;
-    ledger_.drop(found->second.buffer());
-    results_.erase(found);
+    if (std::erase_if(acquisitions_, [&](const Acquisition& one) { return one.result == result; }) > 0) {
+      given_up.results.push_back(result);
+    }
+    store_.free(result, *actions_);
   }
   if (!given_up.results.empty()) actions_->emplace_back(SendToScheduler{std::move(given_up)});
 }
 
+void WorkerState::apply(LoanEnded& event) {
+  --loans_;
+  store_.drop(event.buffer);
+}
+
+void WorkerState::apply(msg::NextUse& event) {
+  for (const msg::NextUse::Item& item : event.results) store_.set_rank(item.result, item.rank);
+}
+
 // ---- what the executor says -----------------------------------------------------------------------------------------
+
+void WorkerState::reserve(Task& task, std::uint64_t bytes) {
+  granted_bytes_ += bytes - task.granted;
+  task.granted = bytes;
+}
+
+void WorkerState::unreserve(Task& task) {
+  granted_bytes_ -= task.granted;
+  task.granted = 0;
+}
 
 void WorkerState::stop_executing(Task& task) {
   --handed_;
-  granted_bytes_ -= task.granted;
-  task.granted = 0;
+  unreserve(task);
 }
 
 void WorkerState::apply(KernelFinished& event) {
@@ -234,7 +248,7 @@ void WorkerState::apply(KernelFinished& event) {
   answer.nbytes.reserve(event.outputs.size());
   for (std::size_t i = 0; i < event.outputs.size(); ++i) {
     answer.nbytes.push_back(event.outputs[i].nbytes());
-    keep_result({task.id, static_cast<std::uint16_t>(i)}, std::move(event.outputs[i]));
+    store_.keep({task.id, static_cast<std::uint16_t>(i)}, std::move(event.outputs[i]), *actions_);
   }
   actions_->emplace_back(SendToScheduler{std::move(answer)});
   forget(found);
@@ -250,6 +264,13 @@ void WorkerState::apply(KernelFailed& event) {
   credit_.observe(std::chrono::nanoseconds(event.compute_ns));
   if (task.state == TaskState::kAbandoned) {
     answer_returned(found);
+  } else if (event.error.code == ErrorCode::kOutOfMemory && task.memory_failures < kMemoryRetries) {
+    // Once more, alone, when as much as it needs has left memory.
+    ++task.memory_failures;
+    stop_executing(task);
+    task.state = TaskState::kReady;
+    ready_.insert(order_of(task));
+    actions_->emplace_back(TrimMemory{});
   } else {
     answer_failed(found, std::move(event.error));
   }
@@ -301,13 +322,6 @@ void WorkerState::apply(TooLate& event) {
 }
 
 // ---- answers --------------------------------------------------------------------------------------------------------
-
-void WorkerState::keep_result(const ResultId& result, Chunk chunk) {
-  ledger_.hold(chunk.buffer());
-  const auto [found, is_new] = results_.try_emplace(result);
-  if (!is_new) ledger_.drop(found->second.buffer());
-  found->second = std::move(chunk);
-}
 
 void WorkerState::answer_failed(TaskMap::iterator task, ErrorCode code, std::string message) {
   ErrorInfo error;
@@ -372,13 +386,14 @@ void WorkerState::forget(TaskMap::iterator found) {
     stop_executing(task);
   } else {
     leave_state(task);
+    unreserve(task);
   }
   for (const PieceId piece : task.pieces) fetches_.release(piece, task.attempt);
   for (const Slot& slot : task.slots) {
-    if (slot.filled) ledger_.drop(slot.chunk.buffer());
+    if (slot.filled) store_.drop(slot.chunk.buffer());
   }
   if (task.slots.empty() && task.inputs != nullptr) {
-    for (const Chunk& chunk : task.inputs->pieces) ledger_.drop(chunk.buffer());
+    for (const Chunk& chunk : task.inputs->pieces) store_.drop(chunk.buffer());
   }
   for (const TaskId producer : task.producers) {
     std::vector<AttemptId>& ahead = ahead_of_.at(producer);

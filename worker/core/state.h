@@ -11,12 +11,16 @@
 // are fetched while half of the memory is free, or else when nothing is to be waited for any more, like those of any
 // task. What was fetched early is given up again as soon as something else does not fit.
 //
-// Memory: what is kept and what is reserved (pieces under way, outputs and scratch of handed tasks) stays under the
-// limit, but the first task in order always goes on when nothing else of its kind does, so there is no limit under
-// which a worker stands still.
+// Memory: what is kept and what is reserved (pieces under way, values being read back, outputs and scratch of admitted
+// tasks) stays under the limit. A task that has to bring inputs here, from peers or from disk, reserves these, its
+// outputs and scratch together or nothing. When the bytes of the task that is next are not there, values go to disk
+// (store.h); where that is not enough, tasks after it give back their inputs that have not started. Smaller tasks pass
+// it so and so often. When nothing will come free by itself, the first task in order goes on all the same, so there is
+// no limit under which a worker stands still; only a full disk is waited for.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -29,8 +33,8 @@
 #include "src/graph.h"
 #include "worker/core/events.h"
 #include "worker/core/fetches.h"
-#include "worker/core/ledger.h"
 #include "worker/core/slot_credit.h"
+#include "worker/core/store.h"
 
 namespace tegula {
 class CanonicalHash;
@@ -43,6 +47,10 @@ struct CoreOptions {
   std::uint64_t memory_limit = 0;  // bytes; 0: none
   std::string worker;              // name and address, for errors
   FetchLimits fetch;
+  StoreOptions store;
+  // The bytes beyond the declared outputs that the first task of a layer is granted; what its plan says is remembered
+  // for the next.
+  std::uint64_t first_extra_bytes = 128u << 10;
 };
 
 enum class TaskState : std::uint8_t { kAhead, kWaiting, kFetching, kReady, kExecuting, kAbandoned };
@@ -62,17 +70,29 @@ class WorkerState {
   // The next time at which a Tick is wanted.
   std::optional<Time> next_wakeup(Time now) const;
 
-  // A result that is kept, or null.
-  const Chunk* find(const ResultId& result) const;
+  // A result that is in memory, or null.
+  const Chunk* find(const ResultId& result) const { return store_.find(result); }
+  // The file of a result that is on disk, and the bytes of its value; 0: there is none.
+  FileId file_of(const ResultId& result) const { return store_.file_of(result); }
+  std::uint64_t bytes_of(const ResultId& result) const { return store_.bytes_of(result); }
+  bool keeps(const ResultId& result) const { return store_.contains(result); }
+  std::optional<Place> place_of(const ResultId& result) const { return store_.place_of(result); }
+  // The value is being sent, and in use until LoanEnded says otherwise.
+  void lend(const Buffer& buffer) {
+    store_.hold(buffer);
+    ++loans_;
+  }
 
   std::uint64_t slots_granted() const { return credit_.granted(); }
   msg::WorkerHeartbeat heartbeat() const;  // what the core knows: not rss_bytes, bytes_in, bytes_out
   std::optional<TaskState> state_of(AttemptId attempt) const;
-  std::uint64_t managed_bytes() const { return ledger_.bytes(); }
-  std::uint64_t reserved_bytes() const { return granted_bytes_ + fetches_.reserved_bytes(); }
+  std::uint64_t managed_bytes() const { return store_.managed_bytes(); }
+  std::uint64_t reserved_bytes() const { return granted_bytes_ + fetches_.reserved_bytes() + store_.reading_bytes(); }
+  std::uint64_t spilled_bytes() const { return store_.spilled_bytes(); }
+  bool disk_full() const { return store_.disk_full(); }
   std::size_t attempts() const { return tasks_.size(); }
-  std::size_t results() const { return results_.size(); }
-  std::size_t acquiring() const { return acquiring_.size(); }
+  std::size_t results() const { return store_.size(); }
+  std::size_t acquiring() const { return acquiring_.size() + acquisitions_.size(); }
   const SlotCredit& credit() const { return credit_; }
   // Throws std::logic_error that says what does not hold. Tests call it after every event.
   void check_invariants() const;
@@ -102,14 +122,15 @@ class WorkerState {
     TaskState state = TaskState::kWaiting;
     std::uint32_t missing = 0;                 // slots not filled
     std::vector<Slot> slots;                   // until ready
-    std::vector<msg::Assign::Holder> holders;  // until ready
+    std::vector<msg::Assign::Holder> holders;  // of inputs that are not here, by result
     std::vector<TaskId> producers;             // kAhead: whose attempts here have not ended
     std::uint32_t awaited = 0;                 // kAhead: slots asked for that have not been answered
     std::vector<PieceId> pieces;               // asked for, to be released
     std::shared_ptr<TaskInputs> inputs;        // the pieces are complete when ready
     std::uint64_t input_bytes = 0;             // of the pieces, at most; known when ready
     std::uint64_t need = 0;                    // bytes of outputs and scratch; declared, then planned
-    std::uint64_t granted = 0;                 // while executing
+    std::uint64_t granted = 0;                 // of that, reserved: since its inputs were asked for, or its start
+    std::uint8_t memory_failures = 0;          // kernels that did not get their memory
     Time fetch_began{0};
     Time fetched_in{0};        // known when ready
     bool wanted_back = false;  // while executing: the scheduler asked whether it could have it back
@@ -135,12 +156,19 @@ class WorkerState {
   void apply(Tick& event);
   void apply(msg::AcquireReplicas& event);
   void apply(Await& event);
+  void apply(SpillDone& event) { store_.written(event); }
+  void apply(SpillFailed& event) { store_.not_written(event, now_); }
+  void apply(Unspilled& event);
+  void apply(UnspillFailed& event);
+  void apply(LoanEnded& event);
+  void apply(msg::NextUse& event);
 
   // Lists the task's inputs and fills those that are here. Throws ValueError or IndexError when the description makes
   // no sense.
   void list_inputs(Task& task, const Layer& layer);
+  void name_inputs(Task& task, const Layer& layer);
   void fill(Task& task, Slot& slot, Chunk chunk);
-  bool fill_from_store(Task& task, Slot& slot);
+  bool fill_from_store(Task& task, Slot& slot);  // false: it is not in memory
   // Whether inputs of the task are to be made by other attempts: it is ahead of them then. It may be gone afterwards.
   void go_ahead(TaskMap::iterator task, std::vector<msg::Assign::Awaited> awaited);
   void wait_for_producers(Task& task, const std::vector<msg::Assign::Awaited>& awaited);
@@ -156,24 +184,53 @@ class WorkerState {
   void settle_fetches(Fetches::Outcome outcome);
   // Replicas that the scheduler asked for: fetched as inputs are, by an attempt that does not exist, then kept.
   static constexpr AttemptId kAcquisition{};
-  bool start_acquiring(const ResultId& result, const std::vector<Fetches::Source>& sources);  // false: not now
+  struct Acquisition {
+    ResultId result;
+    std::vector<Fetches::Source> sources;
+  };
+  bool start_acquiring(const ResultId& result, const std::vector<Fetches::Source>& sources, std::uint64_t bytes);
+  void admit_acquisitions();
   void settle_acquisitions(const Fetches::Outcome& outcome);
 
   void settle();
-  void admit_fetches();
+  void admit_waiting();
   void start_fetching(TaskMap::iterator task);
-  std::uint64_t bytes_to_fetch(const Task& task) const;
+  // What a waiting task has to have brought here, and what of it is known to be exact.
+  struct ToBring {
+    std::uint64_t bytes = 0;
+    std::uint64_t exact = 0;  // on disk
+  };
+  ToBring bytes_to_bring(const Task& task) const;
   void start_ready();
-  void start(Task& task, std::uint64_t bytes);
-  std::uint64_t start_bytes(const Task& task) const;
+  std::set<Order>::iterator next_to_start(bool older_waits);
+  bool room_to_start(Task& task, bool make);
+  bool room_to_try_again(const Task& task);
+  void start(Task& task);
+  void reserve(Task& task, std::uint64_t bytes);
+  void unreserve(Task& task);
+  std::uint64_t start_bytes(const Task& task, std::uint64_t inputs) const;
   void stop_executing(Task& task);
   void watch_silence();
   void give_back_excess();
   bool fits(std::uint64_t bytes) const;
   bool spare(std::uint64_t bytes) const;  // nobody needs them now
-  bool make_room(std::uint64_t bytes);    // fits(), if need be without what tasks ahead have fetched
   void give_up_ahead();
+  // Whether the bytes are there now. If not, what can make room for them is set going, at the cost of tasks that come
+  // after `order`.
+  bool make_room(std::uint64_t bytes, Order order);
+  void exceed(std::uint64_t bytes);
+  std::uint64_t missing_bytes(std::uint64_t bytes) const;
+  void ask_for_ranks();
+  // Takes their inputs from tasks after `order` that hold no reservation and nothing that came from peers, the last
+  // first, until `bytes` are free to go.
+  void take_inputs_back(std::uint64_t bytes, Order order);
+  void unready(TaskMap::iterator task);
+  // Nothing will come free by itself, so the first in order may go on beyond the limit. A full disk is waited for.
+  bool may_exceed() const {
+    return handed_ == 0 && fetching_ == 0 && granted_bytes_ == 0 && !store_.freeing() && !store_.waits_for_disk();
+  }
   bool too_large(Task& task) const;
+  void settle_read(Store::ReadBack read);
 
   // Each answers the attempt and forgets it; the task is gone afterwards.
   void answer_finished(TaskMap::iterator task, const KernelFinished& event);
@@ -183,18 +240,17 @@ class WorkerState {
   void answer_returned(TaskMap::iterator task, std::vector<msg::TaskReturned::Missing> missing = {});
   void forget(TaskMap::iterator task);
   void leave_state(const Task& task);
-  void keep_result(const ResultId& result, Chunk chunk);
   void release_layer_if_done(LayerId id);
   static Order order_of(const Task& task) { return {task.priority, task.attempt}; }
 
   CoreOptions options_;
   WorkerId self_{};
   SlotCredit credit_;
-  Ledger ledger_;
+  Store store_;
   Fetches fetches_;
   std::unordered_map<LayerId, LayerInfo> layers_;
-  std::unordered_map<ResultId, Chunk> results_;
   std::unordered_map<ResultId, PieceId> acquiring_;
+  std::deque<Acquisition> acquisitions_;  // that wait for room
   TaskMap tasks_;
   std::unordered_map<TaskId, AttemptId> attempt_of_;             // the latest of each task
   std::unordered_map<TaskId, std::vector<AttemptId>> ahead_of_;  // tasks in kAhead, by producer
@@ -205,8 +261,10 @@ class WorkerState {
   std::uint64_t ahead_ = 0;          // tasks in that state
   std::uint64_t fetching_ = 0;       // tasks in that state
   std::uint64_t handed_ = 0;         // tasks executing or abandoned
-  std::uint64_t granted_bytes_ = 0;  // of the handed ones
-  unsigned bypasses_ = 0;            // tasks started before the first ready one, which did not fit
+  std::uint64_t granted_bytes_ = 0;  // of all tasks
+  std::uint64_t loans_ = 0;          // under way
+  unsigned bypasses_ = 0;            // tasks that got bytes before the oldest one, whose bytes were not there
+  Time next_question_{0};            // when the scheduler may be asked for ranks again
   Time last_end_{0};                 // when a kernel ended last, or the executor was idle
 
   std::uint64_t attempts_hash_ = 0;

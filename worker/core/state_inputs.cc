@@ -47,6 +47,11 @@ std::uint64_t distinct_bytes(const std::vector<Chunk>& pieces) {
 }  // namespace
 
 void WorkerState::list_inputs(Task& task, const Layer& layer) {
+  name_inputs(task, layer);
+  for (Slot& slot : task.slots) fill_from_store(task, slot);
+}
+
+void WorkerState::name_inputs(Task& task, const Layer& layer) {
   task.inputs = std::make_shared<TaskInputs>();
   std::vector<std::int64_t> grid;
   for (std::size_t rule = 0; rule < layer.inputs.size(); ++rule) {
@@ -65,18 +70,17 @@ void WorkerState::list_inputs(Task& task, const Layer& layer) {
     task.inputs->grids.insert(task.inputs->grids.end(), grid.begin(), grid.end());
   }
   task.missing = static_cast<std::uint32_t>(task.slots.size());
-  for (Slot& slot : task.slots) fill_from_store(task, slot);
 }
 
 bool WorkerState::fill_from_store(Task& task, Slot& slot) {
-  const Chunk* chunk = find(slot.result);
+  const Chunk* chunk = store_.find(slot.result);
   if (chunk == nullptr) return false;
   fill(task, slot, slot.box.empty() ? *chunk : chunk->view(slot.box));
   return true;
 }
 
 void WorkerState::fill(Task& task, Slot& slot, Chunk chunk) {
-  ledger_.hold(chunk.buffer());
+  store_.hold(chunk.buffer());
   slot.chunk = std::move(chunk);
   slot.filled = true;
   --task.missing;
@@ -97,7 +101,8 @@ void WorkerState::go_ahead(TaskMap::iterator found, std::vector<msg::Assign::Awa
 
 void WorkerState::wait_for_producers(Task& task, const std::vector<msg::Assign::Awaited>& awaited) {
   for (const Slot& slot : task.slots) {
-    if (slot.filled || !named(task.holders, slot.result).empty() || !named(awaited, slot.result).empty()) continue;
+    if (slot.filled || store_.contains(slot.result)) continue;
+    if (!named(task.holders, slot.result).empty() || !named(awaited, slot.result).empty()) continue;
     const TaskId producer = slot.result.task;
     const auto made = attempt_of_.find(producer);
     if (made == attempt_of_.end() || tasks_.at(made->second).state == TaskState::kAbandoned) continue;
@@ -112,7 +117,7 @@ void WorkerState::ask_ahead(TaskMap::iterator found, const std::vector<msg::Assi
   std::vector<Fetches::Source> sources;
   std::vector<msg::TaskReturned::Missing> unreachable;
   for (Slot& slot : task.slots) {
-    if (slot.filled) continue;
+    if (slot.filled || store_.contains(slot.result)) continue;
     sources.clear();
     const auto to_come = named(awaited, slot.result);
     for (const auto& source : to_come) {
@@ -158,7 +163,7 @@ void WorkerState::give_up_ahead() {
           --task.awaited;
           break;
         case Fetches::Given::kArrived:
-          ledger_.drop(slot.chunk.buffer());
+          store_.drop(slot.chunk.buffer());
           slot.chunk = {};
           slot.filled = false;
           ++task.missing;
@@ -204,7 +209,8 @@ void WorkerState::settle_ahead(TaskId producer, AttemptId ended) {
     bool filled = true;
     try {
       for (Slot& slot : task.slots) {
-        if (!slot.filled && slot.result.task == producer) filled = fill_from_store(task, slot) && filled;
+        if (slot.filled || slot.result.task != producer || fill_from_store(task, slot)) continue;
+        filled = filled && store_.contains(slot.result);  // on disk: it is read back when there is room for the task
       }
     } catch (const Error& error) {  // its box does not fit what was made
       answer_failed(found, error.code(), error.what());
@@ -246,8 +252,6 @@ void WorkerState::become_ready(TaskMap::iterator found) {
     }
     task.slots.clear();
     task.slots.shrink_to_fit();
-    task.holders.clear();
-    task.holders.shrink_to_fit();
     if (too_large(task)) answer_too_large(found);
   }
 }
@@ -285,12 +289,18 @@ std::uint64_t WorkerState::declared_need(const Task& task) const {
   return bytes;
 }
 
-std::uint64_t WorkerState::bytes_to_fetch(const Task& task) const {
-  std::uint64_t bytes = 0;
+WorkerState::ToBring WorkerState::bytes_to_bring(const Task& task) const {
+  ToBring to_bring;
   for (const Slot& slot : task.slots) {
-    if (!slot.filled) bytes += fetches_.extra_bytes(slot.result, slot.box, estimate(slot.result, slot.box));
+    if (slot.filled) continue;
+    if (store_.contains(slot.result)) {
+      to_bring.exact += store_.bytes_to_read(slot.result);
+    } else {
+      to_bring.bytes += fetches_.extra_bytes(slot.result, slot.box, estimate(slot.result, slot.box));
+    }
   }
-  return bytes;
+  to_bring.bytes += to_bring.exact;
+  return to_bring;
 }
 
 // Pieces are summed up one by one, which is quick. Where that is too much, what they share is counted once.
@@ -308,9 +318,14 @@ void WorkerState::start_fetching(TaskMap::iterator found) {
   std::vector<msg::TaskReturned::Missing> unobtainable;
   std::vector<Fetches::Source> sources;
   std::vector<std::pair<Slot*, std::vector<Fetches::Source>>> wanted;
+  std::vector<std::uint32_t> on_disk;
   for (Slot& slot : task.slots) {
     try {
       if (slot.filled || fill_from_store(task, slot)) continue;
+      if (store_.contains(slot.result)) {
+        on_disk.push_back(static_cast<std::uint32_t>(&slot - task.slots.data()));
+        continue;
+      }
     } catch (const Error& error) {  // it came here meanwhile, and the box does not fit it
       answer_failed(found, error.code(), error.what());
       return;
@@ -334,6 +349,9 @@ void WorkerState::start_fetching(TaskMap::iterator found) {
   task.state = TaskState::kFetching;
   task.fetch_began = now_;
   ++fetching_;
+  for (const std::uint32_t slot : on_disk) {
+    store_.read_back(task.slots[slot].result, {task.attempt, slot}, *actions_);
+  }
   for (auto& [slot, from] : wanted) {
     const Fetches::User user{task.attempt, static_cast<std::uint32_t>(slot - task.slots.data())};
     const auto wish = fetches_.want(slot->result, slot->box, estimate(slot->result, slot->box), from, user);
@@ -400,6 +418,56 @@ void WorkerState::settle_fetches(Fetches::Outcome outcome) {
     const auto found = tasks_.find(attempt);
     if (found != tasks_.end()) answer_returned(found, std::move(missing));
   }
+}
+
+void WorkerState::apply(Unspilled& event) { settle_read(store_.read(event, *actions_)); }
+
+void WorkerState::apply(UnspillFailed& event) { settle_read(store_.not_read(event, *actions_)); }
+
+void WorkerState::settle_read(Store::ReadBack read) {
+  // The scheduler has it made again; those that wait for it come back, with the same news.
+  if (read.lost) actions_->emplace_back(SendToScheduler{msg::ReplicasDropped{{read.result}}});
+  for (const Store::User& user : read.users) {
+    const auto found = tasks_.find(user.attempt);
+    if (found == tasks_.end()) continue;
+    Task& task = found->second;
+    if (task.state != TaskState::kFetching || user.slot >= task.slots.size() || task.slots[user.slot].filled) continue;
+    Slot& slot = task.slots[user.slot];
+    if (read.failed) {
+      answer_returned(found, {{read.result, self_}});
+      continue;
+    }
+    try {
+      fill(task, slot, slot.box.empty() ? read.chunk : read.chunk.view(slot.box));
+    } catch (const Error& error) {  // the box does not fit it
+      answer_failed(found, error.code(), error.what());
+      continue;
+    }
+    if (task.missing == 0) become_ready(found);
+  }
+}
+
+// What the task reads is listed anew, and nothing of it held.
+void WorkerState::unready(TaskMap::iterator found) {
+  Task& task = found->second;
+  const auto drop = [&](const Chunk& chunk) { store_.drop_for_later(chunk.buffer(), task.priority); };
+  for (const Slot& slot : task.slots) {
+    if (slot.filled) drop(slot.chunk);
+  }
+  if (task.slots.empty()) {
+    for (const Chunk& chunk : task.inputs->pieces) drop(chunk);
+  }
+  for (const PieceId piece : task.pieces) fetches_.release(piece, task.attempt);
+  task.pieces.clear();
+  std::sort(task.holders.begin(), task.holders.end(), &before<msg::Assign::Holder>);
+  task.input_bytes = 0;
+  task.inputs = std::make_shared<TaskInputs>();
+  task.slots.clear();
+  name_inputs(task, *layers_.at(layer_of(task.id)).description);
+  if (task.state != TaskState::kReady) return;
+  leave_state(task);
+  task.state = TaskState::kWaiting;
+  waiting_.insert(order_of(task));
 }
 
 }  // namespace tegula::worker

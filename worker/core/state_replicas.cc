@@ -1,5 +1,6 @@
 // Copies of results that the scheduler wants here: to have them twice, or before another worker leaves.
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "worker/core/state.h"
@@ -17,29 +18,58 @@ void WorkerState::apply(msg::AcquireReplicas& event) {
     for (; first != event.results.end() && first->result == result; ++first) {
       if (first->worker != self_ && fetches_.knows(first->worker)) sources.push_back({first->worker, {}});
     }
-    if (acquiring_.contains(result)) continue;  // that one will be answered
-    if (!results_.contains(result) && !start_acquiring(result, sources)) {
-      dropped.results.push_back(result);
-    } else if (results_.contains(result)) {
+    const auto same = [&](const Acquisition& one) { return one.result == result; };
+    if (acquiring_.contains(result) || std::any_of(acquisitions_.begin(), acquisitions_.end(), same)) {
+      continue;  // that one will be answered
+    }
+    if (store_.contains(result)) {
       added.results.push_back(result);
+    } else if (sources.empty()) {
+      dropped.results.push_back(result);
+    } else {
+      acquisitions_.push_back({result, std::move(sources)});
     }
   }
   if (!added.results.empty()) actions_->emplace_back(SendToScheduler{std::move(added)});
   if (!dropped.results.empty()) actions_->emplace_back(SendToScheduler{std::move(dropped)});
 }
 
-// What does not fit now is left to another worker: waiting for room here could be for ever, as nothing that this worker
-// runs need free any.
-bool WorkerState::start_acquiring(const ResultId& result, const std::vector<Fetches::Source>& sources) {
-  const std::uint64_t bytes = fetches_.extra_bytes(result, {}, estimate(result, {}));
-  if (sources.empty() || !fits(bytes)) return false;
-  const auto wish = fetches_.want(result, {}, bytes, sources, {kAcquisition, 0});
-  if (wish.chunk != nullptr) {
-    keep_result(result, *wish.chunk);
-    fetches_.release(wish.piece, kAcquisition);
-  } else {
-    acquiring_.emplace(result, wish.piece);
+// In the order of the wishes, while there is room; values go to disk to make some. What does not fit although nothing
+// more will come free is left to another worker: waiting here could be for ever, as nothing that this worker runs need
+// free any.
+void WorkerState::admit_acquisitions() {
+  constexpr Order kAfterAllTasks{std::numeric_limits<std::int64_t>::max(), AttemptId{~std::uint64_t{0}}};
+  msg::ReplicasAdded added;
+  msg::ReplicasDropped dropped;
+  for (; !acquisitions_.empty(); acquisitions_.pop_front()) {
+    Acquisition& next = acquisitions_.front();
+    if (store_.contains(next.result)) {  // made here meanwhile
+      added.results.push_back(next.result);
+      continue;
+    }
+    const std::uint64_t bytes = fetches_.extra_bytes(next.result, {}, estimate(next.result, {}));
+    if (make_room(bytes, kAfterAllTasks)) {
+      if (start_acquiring(next.result, next.sources, bytes)) added.results.push_back(next.result);
+    } else if (store_.freeing()) {
+      break;
+    } else {
+      dropped.results.push_back(next.result);
+    }
   }
+  if (!added.results.empty()) actions_->emplace_back(SendToScheduler{std::move(added)});
+  if (!dropped.results.empty()) actions_->emplace_back(SendToScheduler{std::move(dropped)});
+}
+
+// True when it is here already.
+bool WorkerState::start_acquiring(const ResultId& result, const std::vector<Fetches::Source>& sources,
+                                  std::uint64_t bytes) {
+  const auto wish = fetches_.want(result, {}, bytes, sources, {kAcquisition, 0});
+  if (wish.chunk == nullptr) {
+    acquiring_.emplace(result, wish.piece);
+    return false;
+  }
+  store_.keep(result, *wish.chunk, *actions_);
+  fetches_.release(wish.piece, kAcquisition);
   return true;
 }
 
@@ -52,7 +82,7 @@ void WorkerState::settle_acquisitions(const Fetches::Outcome& outcome) {
   for (const Fetches::Arrived& arrived : outcome.arrived) {
     if (!wanted(arrived.users)) continue;
     const auto found = acquiring_.find(arrived.result);
-    keep_result(arrived.result, arrived.chunk);
+    store_.keep(arrived.result, arrived.chunk, *actions_);
     fetches_.release(found->second, kAcquisition);
     acquiring_.erase(found);
     added.results.push_back(arrived.result);
@@ -60,7 +90,7 @@ void WorkerState::settle_acquisitions(const Fetches::Outcome& outcome) {
   // It may have been made here meanwhile: then it is here, and no word to the contrary may follow that news.
   const auto give_up = [&](const ResultId& result) {
     acquiring_.erase(result);
-    (results_.contains(result) ? added.results : dropped.results).push_back(result);
+    (store_.contains(result) ? added.results : dropped.results).push_back(result);
   };
   for (const Fetches::Refused& refused : outcome.refused) {
     if (wanted(refused.users)) give_up(refused.result);
