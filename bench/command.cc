@@ -20,6 +20,7 @@ const std::vector<Command>& commands() {
       {"clients", "clients that come, compute and leave: does the scheduler grow?", &run_clients},
       {"transfer", "chunks between two processes, beside a bare socket loop", &run_transfer},
       {"chaos", "a job over and over, while workers die and networks break", &chaos::run_command},
+      {"out-of-core", "a job that is larger than the workers' memory, beside the disk by itself", &run_out_of_core},
   };
   return all;
 }

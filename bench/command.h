@@ -26,6 +26,7 @@ int run_blockwise(int argc, char** argv);
 int run_fairness(int argc, char** argv);
 int run_clients(int argc, char** argv);
 int run_transfer(int argc, char** argv);
+int run_out_of_core(int argc, char** argv);
 
 // Where it runs: --scheduler, --in-process, --workers, --threads, --memory-limit.
 void declare_cluster(CLI::App& app, Options& options);

@@ -152,7 +152,7 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
     bool from_disk = false;
     for (std::size_t i = 0; i < items.size(); ++i) {
       Item& item = items[i];
-      find(fetch.items[i], item);
+      find(fetch.items[i], item, /*lend=*/!peer.shares_memory);
       if (item.status != msg::FetchStatus::kOk) continue;
       if (fetch.at_most != 0 && item.bytes > fetch.at_most) {
         item = refused(msg::FetchStatus::kLarge);
@@ -272,7 +272,8 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
     });
   }
 
-  void find(const msg::Fetch::Item& wanted, Item& item) {
+  // What a peer of this process gets is its own to count from then on.
+  void find(const msg::Fetch::Item& wanted, Item& item, bool lend) {
     const Found found = source.lookup(wanted.result);
     if (found.file != 0) {
       item.file = found.file;
@@ -281,8 +282,8 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
       item.status = msg::FetchStatus::kMissing;
     } else {
       view(wanted, *found.chunk, item);
-      // What is copied at once need not be lent.
-      if (item.status == msg::FetchStatus::kOk && item.bytes >= kLentFrom) item.chunk = source.lend(item.chunk);
+      const bool sent = item.status == msg::FetchStatus::kOk && lend && item.bytes >= kLentFrom;
+      if (sent) item.chunk = source.lend(item.chunk);
     }
   }
 

@@ -98,18 +98,23 @@ void Spiller::collect(std::vector<Event>& events) {
 void Spiller::abandon_all() {
   std::deque<Job> writes, others;
   std::vector<Event> ended;
-  const std::lock_guard lock(mutex_);
-  writes.swap(writes_);
-  others.swap(others_);
-  ended.swap(done_);
-  ++life_;
-  sizes_.clear();
-  running_writes_.clear();
-  dropped_.clear();
-  counters_.bytes_on_disk = 0;
-  promised_ = 0;
-  others_.push_back({Job::Kind::kRemoveAll, 0, life_, {}, {}});
-  wake_.notify_one();
+  {
+    const std::lock_guard lock(mutex_);
+    writes.swap(writes_);
+    others.swap(others_);
+    ended.swap(done_);
+    ++life_;
+    sizes_.clear();
+    running_writes_.clear();
+    dropped_.clear();
+    counters_.bytes_on_disk = 0;
+    promised_ = 0;
+    others_.push_back({Job::Kind::kRemoveAll, 0, life_, {}, {}});
+    wake_.notify_one();
+  }
+  for (const Job& job : others) {
+    if (job.kind == Job::Kind::kFetch) job.done(std::nullopt);
+  }
 }
 
 Spiller::Counters Spiller::counters() const {
