@@ -274,14 +274,14 @@ TEST_F(SpillTest, LaterTasksGiveTheirInputsBack) {
   for (std::uint64_t i = 0; i < 2; ++i) assign(10 + i, kAdd, static_cast<std::uint32_t>(i), {}, 100);
   disk_works();
   // One that is needed before them and needs nearly everything.
-  give(msg::DefineLayer{LayerId{40}, make_layer("big", 4, 4 * kItems), {}});
+  give(msg::DefineLayer{LayerId{40}, make_layer("big", 4, 5 * kItems), {}});
   assign(2, LayerId{40}, 0, {}, 0);
   finish(1);
   disk_works();
   EXPECT_EQ(state_of(2), TaskState::kExecuting);
   EXPECT_LE(state->managed_bytes() + state->reserved_bytes(), limit());
   EXPECT_TRUE(held(11)) << "those wait again";
-  finish(2, 100'000'000, 4 * kItems);
+  finish(2, 100'000'000, 5 * kItems);
   for (int i = 0; i < 20; ++i) {
     disk_works();
     for (std::uint64_t attempt = 10; attempt < 14; ++attempt) {
