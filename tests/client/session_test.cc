@@ -400,7 +400,9 @@ TEST(Session, ASchedulerThatHangsUpIsGivenUpInTime) {
   try {
     const Client client(listener->address(), options);
     FAIL() << "no error";
-  } catch (const ConnectionError& error) {
+  } catch (const Error& error) {
+    // On a busy machine the time may be over before the handshake is.
+    EXPECT_TRUE(error.code() == ErrorCode::kConnection || error.code() == ErrorCode::kTimeout) << error.what();
     EXPECT_NE(std::string(error.what()).find(listener->address()), std::string::npos) << error.what();
   }
 }
