@@ -433,7 +433,7 @@ TEST(EventLoop, ManyThreadsLendAndPost) {
 
 // stop(), a new start and the end of the loop, while others lend themselves and arm timers.
 TEST(EventLoop, StopsAndEndsWhileThreadsLend) {
-  constexpr int kRounds = 20, kThreads = 3;
+  constexpr int kRounds = 6, kThreads = 3;
   for (int round = 0; round < kRounds; ++round) {
     auto loop = std::make_unique<EventLoop>();
     loop->start("test-loop");
