@@ -70,11 +70,15 @@ msg::SubmitOptions submit_options(const ComputeOptions& options) {
   if (options.retry_delay < std::chrono::milliseconds(0) || options.retry_delay > std::chrono::hours(1)) {
     throw ValueError(fmt::format("a retry delay of {} ms; it must be from 0 to an hour", options.retry_delay.count()));
   }
+  if (options.time_limit < std::chrono::milliseconds(0)) {
+    throw ValueError(fmt::format("a time limit of {} ms", options.time_limit.count()));
+  }
   msg::SubmitOptions submit;
   submit.priority = options.priority;
   submit.retries = static_cast<std::uint16_t>(options.retries);
   submit.retry_delay_ms = static_cast<std::uint32_t>(options.retry_delay.count());
   submit.workers = options.workers;
+  submit.time_limit_ms = static_cast<std::uint64_t>(options.time_limit.count());
   submit.allow_other_workers = options.allow_other_workers;
   for (const auto& [name, amount] : options.resources) submit.resources.push_back({name, amount});
   return submit;

@@ -130,6 +130,8 @@ TEGULA_CODEC(ReplicasDropped);
 TEGULA_CODEC(GrantSlots);
 TEGULA_CODEC(WorkerHeartbeat);
 TEGULA_CODEC(WorkerLeaving);
+TEGULA_CODEC(WorkerDraining);
+TEGULA_CODEC(WorkerDied);
 TEGULA_CODEC(WorkerRegistered);
 TEGULA_CODEC(WorkerRefused);
 TEGULA_CODEC(DefineLayer);

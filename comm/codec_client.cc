@@ -60,6 +60,7 @@ static void write_options(wire::SubmitOptions::Builder to, const msg::SubmitOpti
   write_texts(to.initWorkers(list_size(m.workers.size())), m.workers);
   to.setAllowOtherWorkers(m.allow_other_workers);
   write_resources(to.initResources(list_size(m.resources.size())), m.resources);
+  to.setTimeLimitMs(m.time_limit_ms);
 }
 static msg::SubmitOptions read(wire::SubmitOptions::Reader from) {
   msg::SubmitOptions m;
@@ -69,6 +70,7 @@ static msg::SubmitOptions read(wire::SubmitOptions::Reader from) {
   m.workers = read_texts(from.getWorkers());
   m.allow_other_workers = from.getAllowOtherWorkers();
   m.resources = read_resources(from.getResources());
+  m.time_limit_ms = from.getTimeLimitMs();
   return m;
 }
 

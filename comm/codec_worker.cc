@@ -50,6 +50,9 @@ void write(wire::Message::Builder message, const msg::RegisterWorker& m) {
   write_texts(to.initKernels(list_size(m.kernels.size())), m.kernels);
   to.setSlotsGranted(m.slots_granted);
   write_resources(to.initResources(list_size(m.resources.size())), m.resources);
+  to.setNanny(m.nanny);
+  to.setLife(m.life);
+  to.setLifetimeMs(m.lifetime_ms);
 }
 static msg::RegisterWorker read(wire::RegisterWorker::Reader from) {
   msg::RegisterWorker m;
@@ -63,6 +66,9 @@ static msg::RegisterWorker read(wire::RegisterWorker::Reader from) {
   m.kernels = read_texts(from.getKernels());
   m.slots_granted = from.getSlotsGranted();
   m.resources = read_resources(from.getResources());
+  m.nanny = from.getNanny();
+  m.life = from.getLife();
+  m.lifetime_ms = from.getLifetimeMs();
   return m;
 }
 
@@ -190,6 +196,37 @@ void write(wire::Message::Builder message, const msg::WorkerLeaving& m) {
   write_text(message.initWorkerLeaving(list_size(m.reason.size())), m.reason);
 }
 
+std::uint64_t words(const msg::WorkerDraining& m) { return words_of(m.reason); }
+void write(wire::Message::Builder message, const msg::WorkerDraining& m) {
+  write_text(message.initWorkerDraining(list_size(m.reason.size())), m.reason);
+}
+
+std::uint64_t words(const msg::WorkerDied& m) {
+  return words_of_struct<wire::WorkerDied>() + words_of(m.name) + words_of(m.detail) + m.executing.size();
+}
+void write(wire::Message::Builder message, const msg::WorkerDied& m) {
+  auto to = message.initWorkerDied();
+  write_text(to.initName(list_size(m.name.size())), m.name);
+  to.setNanny(m.nanny);
+  to.setLife(m.life);
+  to.setCause(static_cast<std::uint8_t>(m.cause));
+  write_text(to.initDetail(list_size(m.detail.size())), m.detail);
+  write_numbers(to.initExecuting(list_size(m.executing.size())), m.executing);
+}
+static msg::WorkerDied read(wire::WorkerDied::Reader from) {
+  msg::WorkerDied m;
+  m.name = read_text(from.getName());
+  m.nanny = from.getNanny();
+  m.life = from.getLife();
+  if (from.getCause() > static_cast<std::uint8_t>(msg::DeathCause::kOrderly)) {
+    invalid("cause of death " + std::to_string(from.getCause()));
+  }
+  m.cause = static_cast<msg::DeathCause>(from.getCause());
+  m.detail = read_text(from.getDetail());
+  m.executing = read_numbers<AttemptId>(from.getExecuting());
+  return m;
+}
+
 // ---- scheduler -> worker
 
 std::uint64_t words(const msg::WorkerRegistered&) { return words_of_struct<wire::WorkerRegistered>(); }
@@ -213,6 +250,7 @@ void write(wire::Message::Builder message, const msg::DefineLayer& m) {
   to.setHashHigh(m.hash.high);
   to.setHashLow(m.hash.low);
   write_layer(to.initDescription(), *m.description);
+  to.setTimeLimitMs(m.time_limit_ms);
 }
 
 std::uint64_t words(const msg::ForgetLayer&) { return 0; }
@@ -374,6 +412,12 @@ bool read_worker_message(wire::Message::Reader from, std::vector<msg::Message>& 
     case wire::Message::WORKER_HEARTBEAT:
       batch.emplace_back(read(from.getWorkerHeartbeat()));
       return true;
+    case wire::Message::WORKER_DRAINING:
+      batch.emplace_back(msg::WorkerDraining{read_text(from.getWorkerDraining())});
+      return true;
+    case wire::Message::WORKER_DIED:
+      batch.emplace_back(read(from.getWorkerDied()));
+      return true;
     case wire::Message::WORKER_LEAVING:
       batch.emplace_back(msg::WorkerLeaving{read_text(from.getWorkerLeaving())});
       return true;
@@ -388,7 +432,7 @@ bool read_worker_message(wire::Message::Reader from, std::vector<msg::Message>& 
     case wire::Message::DEFINE_LAYER: {
       const auto m = from.getDefineLayer();
       batch.emplace_back(msg::DefineLayer{static_cast<LayerId>(m.getLayer()), read_layer(m.getDescription()),
-                                          LayerHash{m.getHashHigh(), m.getHashLow()}});
+                                          LayerHash{m.getHashHigh(), m.getHashLow()}, m.getTimeLimitMs()});
       return true;
     }
     case wire::Message::FORGET_LAYER:

@@ -39,6 +39,9 @@ struct RegisterWorker {
   std::vector<std::string> kernels;  // names, sorted
   std::uint64_t slots_granted = 0;   // the first grant
   std::vector<Resource> resources;   // each name once
+  std::uint64_t nanny = 0;           // who reports its death: a random number, known to these three only; 0: nobody
+  std::uint32_t life = 0;            // the nanny's count of the processes of this name
+  std::uint64_t lifetime_ms = 0;     // until it ends in any case, from now; 0: not known
 };
 struct TaskFinished {
   AttemptId attempt{};
@@ -111,6 +114,31 @@ struct WorkerHeartbeat {
 struct WorkerLeaving {  // orderly: nothing more will be executed; what it held is gone when the connection closes
   std::string reason;
 };
+// The worker wants to end in order: it is given nothing more, finishes what it has, its results go to others, and then
+// it is sent away by Shutdown.
+struct WorkerDraining {
+  std::string reason;
+};
+// How a worker process ended, as its nanny found out.
+enum class DeathCause : std::uint8_t {
+  kSignal = 0,       // one that a process brings upon itself: a segmentation fault, abort()
+  kExit = 1,         // exit() in the middle of its work
+  kOutOfMemory = 2,  // the kernel killed it for want of memory
+  kOverMemory = 3,   // its nanny killed it: its kernels had taken too much
+  kHung = 4,         // its nanny killed it: its event loop did not run
+  kKilled = 5,       // somebody else killed it, for reasons that are not known
+  kOrderly = 6,      // it was to end, or somebody had stopped it: no task is to blame
+};
+// The only message of a connection by which a nanny reports the death of a worker. It may come before or after the end
+// of the worker's own connection, and never comes where the nanny died too.
+struct WorkerDied {
+  std::string name;         // for logs
+  std::uint64_t nanny = 0;  // as the worker registered
+  std::uint32_t life = 0;
+  DeathCause cause = DeathCause::kKilled;
+  std::string detail;                // "signal 11 (Segmentation fault)"
+  std::vector<AttemptId> executing;  // that its threads executed when it died
+};
 
 // ---- scheduler -> worker ----
 struct WorkerRegistered {
@@ -126,6 +154,7 @@ struct DefineLayer {
   LayerPtr description;
   // For the keys that a worker writes into its errors; it can't know the hashes of the layers this one reads
   LayerHash hash;
+  std::uint64_t time_limit_ms = 0;  // of each task; 0: the worker's own
 };
 struct ForgetLayer {
   LayerId layer{};
@@ -215,6 +244,7 @@ struct SubmitOptions {
   std::vector<std::string> workers;  // names, addresses or hosts of the workers that may run them; empty: any
   bool allow_other_workers = false;  // others may while none of these is there
   std::vector<Resource> resources;   // occupied by each task; each name once
+  std::uint64_t time_limit_ms = 0;   // of each task; 0: the worker's own
   friend bool operator==(const SubmitOptions&, const SubmitOptions&) = default;
 };
 struct Submit {
@@ -366,13 +396,13 @@ struct FetchReply {
   std::vector<Item> items;  // as asked
 };
 
-using Message =
-    std::variant<RegisterWorker, TaskFinished, TaskFailed, TaskReturned, TaskRunning, ReplicasAdded, ReplicasDropped,
-                 GrantSlots, WorkerHeartbeat, WorkerLeaving, WorkerRegistered, WorkerRefused, DefineLayer, ForgetLayer,
-                 WorkerAddress, Assign, Retract, FreeResults, Shutdown, AttachClient, Submit, ReleaseWants,
-                 ForgetLayers, CancelWants, CloseClient, QueryStatus, SubscribeProgress, ClientAttached, SubmitAccepted,
-                 SubmitRefused, ResultReady, ResultErred, ResultLost, Progress, StatusReply, Fetch, FetchReply,
-                 AcquireReplicas, Query, Command, QueryReply, WorkerGone, QueryNextUse, NextUse>;
+using Message = std::variant<RegisterWorker, TaskFinished, TaskFailed, TaskReturned, TaskRunning, ReplicasAdded,
+                             ReplicasDropped, GrantSlots, WorkerHeartbeat, WorkerLeaving, WorkerDraining, WorkerDied,
+                             WorkerRegistered, WorkerRefused, DefineLayer, ForgetLayer, WorkerAddress, Assign, Retract,
+                             FreeResults, Shutdown, AttachClient, Submit, ReleaseWants, ForgetLayers, CancelWants,
+                             CloseClient, QueryStatus, SubscribeProgress, ClientAttached, SubmitAccepted, SubmitRefused,
+                             ResultReady, ResultErred, ResultLost, Progress, StatusReply, Fetch, FetchReply,
+                             AcquireReplicas, Query, Command, QueryReply, WorkerGone, QueryNextUse, NextUse>;
 
 std::string_view name_of(const Message& message);  // "TaskFinished", for logs
 

@@ -6,7 +6,7 @@
 # Rules that a receiver enforces (a breach ends the connection):
 # - one segment table, no bytes after the last segment, traversal limit = size of the control part;
 # - at most 65536 messages in a batch; every list is at least as long on the wire as its count says (no lists upgraded from smaller elements);
-# - dtypes, error codes, fetch statuses, kinds of queries and commands are known numbers; dimensions at most 16 (task grids: 32); sizes not negative; steps not 0;
+# - dtypes, error codes, fetch statuses, kinds of queries and commands, causes of death are known numbers; dimensions at most 16 (task grids: 32); sizes not negative; steps not 0;
 # - a task grid's product is at most 2^31; the bytes of a chunk are exactly those of its shape and dtype.
 #
 # Numbers: tasks, attempts, layers, workers are names within one life of the scheduler (its incarnation, fixed by the handshake). A task is its
@@ -91,6 +91,8 @@ struct Message {
     query @49 :Query;
     command @50 :Command;
     queryReply @51 :QueryReply;
+    workerDraining @57 :Text;        # the reason
+    workerDied @58 :WorkerDied;      # a nanny -> scheduler
     taskRunning @52 :Retract;        # worker -> scheduler: the attempt that was asked for executes already
     assignAhead @53 :AssignAhead;    # an Assign with inputs that are awaited
     workerGone @54 :UInt32;          # scheduler -> worker, client
@@ -215,6 +217,18 @@ struct RegisterWorker {
   kernels @7 :List(Text);
   slotsGranted @8 :UInt64;
   resources @9 :List(Resource);
+  nanny @10 :UInt64;       # 0: none
+  life @11 :UInt32;
+  lifetimeMs @12 :UInt64;  # 0: not known
+}
+
+struct WorkerDied {
+  name @0 :Text;
+  nanny @1 :UInt64;
+  life @2 :UInt32;
+  cause @3 :UInt8;             # DeathCause of comm/messages.h
+  detail @4 :Text;
+  executing @5 :List(UInt64);  # attempts
 }
 
 struct TaskFailed {
@@ -275,6 +289,7 @@ struct DefineLayer {
   hashHigh @1 :UInt64;  # the layer's identity outside this incarnation: 128 bits, as the scheduler computed it
   hashLow @2 :UInt64;
   description @3 :Layer;
+  timeLimitMs @4 :UInt64;  # of each task; 0: the worker's own
 }
 
 struct WorkerAddress {
@@ -319,6 +334,7 @@ struct SubmitOptions {
   workers @3 :List(Text);       # names, addresses or hosts
   allowOtherWorkers @4 :Bool;
   resources @5 :List(Resource);
+  timeLimitMs @6 :UInt64;       # of each task; 0: the worker's own
 }
 
 struct Wants {

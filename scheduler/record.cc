@@ -33,6 +33,7 @@ enum class Kind : std::uint8_t {
   kFromClient,
   kClientLost,
   kTick,
+  kDeathReported,
 };
 
 struct Head {
@@ -59,6 +60,7 @@ constexpr const char* kSettings[] = {"seed",
                                      "worker_timeout",
                                      "heartbeat_interval",
                                      "allowed_deaths",
+                                     "report_patience",
                                      "allowed_fetch_failures",
                                      "max_demanded_tasks",
                                      "log_size",
@@ -71,8 +73,8 @@ constexpr const char* kSettings[] = {"seed",
                                      "drop_surplus_replicas"};
 template <typename Config, typename Visit>
 void for_each_setting(Config& config, Visit&& visit) {
-  auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o] = config;
-  const auto fields = std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o);
+  auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = config;
+  const auto fields = std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p);
   static_assert(std::tuple_size_v<std::remove_const_t<decltype(fields)>> == std::size(kSettings));
   std::size_t number = 0;
   std::apply([&](auto&... field) { (visit(kSettings[number++], field), ...); }, fields);
@@ -109,6 +111,10 @@ struct Body {
     head.id = static_cast<std::uint64_t>(event.worker);
     head.reason = static_cast<std::uint8_t>(event.reason);
     message = msg::WorkerLeaving{event.detail};
+  }
+  void operator()(const DeathReported& event) {
+    head.kind = Kind::kDeathReported;
+    message = event.report;
   }
   void operator()(const ClientConnected& event) {
     head.kind = Kind::kClientConnected;
@@ -148,6 +154,8 @@ Event event_of(const Head& head, std::optional<msg::Message> message) {
       return ClientLost{connection};
     case Kind::kTick:
       return Tick{};
+    case Kind::kDeathReported:
+      return DeathReported{std::get<msg::WorkerDied>(std::move(message.value()))};
     case Kind::kSettle:
       break;
   }
@@ -337,6 +345,9 @@ struct Describer {
   }
   std::string operator()(const FromWorker& event) const { return worker(event.worker) + ": " + said(event.message); }
   std::string operator()(const WorkerLost& event) const { return worker(event.worker) + " is lost: " + event.detail; }
+  std::string operator()(const DeathReported& event) const {
+    return fmt::format("the nanny of worker {} reports: {}", event.report.name, event.report.detail);
+  }
   std::string operator()(const ClientConnected& event) const {
     return fmt::format("client '{}' attaches by connection {}", event.attach.name,
                        static_cast<std::uint64_t>(event.connection));

@@ -124,6 +124,10 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
                 registration->memory_limit == 0 ? "unlimited" : format_bytes(registration->memory_limit),
                 registration->kernel_level);
       apply(WorkerJoined{peer.worker, std::move(*registration)});
+    } else if (auto* died = std::get_if<msg::WorkerDied>(&message); died && role == Role::kWorker) {
+      log::info(kLog, "the nanny of worker {} reports: {}", died->name, died->detail);
+      apply(DeathReported{std::move(*died)});
+      drop(number);  // which tells the nanny that it has arrived
     } else if (auto* attach = std::get_if<msg::AttachClient>(&message); attach && role == Role::kClient) {
       peer.client = static_cast<ConnectionId>(++last_client);
       clients.emplace(peer.client, number);

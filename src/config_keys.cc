@@ -80,6 +80,10 @@ const std::vector<ConfigKey>& config_keys() {
       {"worker.lifetime", kDuration, "0s", "A worker ends in order after this long; 0s: never."},
       {"worker.lifetime-stagger", kDuration, "0s", "By how much lifetimes differ, at random, up or down."},
       {"worker.lifetime-restart", kBool, "false", "A nanny starts another worker when the lifetime of one is over."},
+      {"worker.time-limit", kDuration, "0s",
+       "How long a task may take whose submission gives no time limit; 0s: for ever."},
+      {"worker.time-limit-grace", kDuration, "10s",
+       "How long a kernel may take to stop when its task's time is over, until its worker process is replaced."},
       {"worker.fetch-connections", kInt, "4", "Connections a worker opens to each other worker to fetch inputs."},
       {"worker.fetch-bytes-in-flight", kBytes, "64MiB", "Bytes of inputs a worker asks for at once."},
 

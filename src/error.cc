@@ -54,6 +54,7 @@ void throw_error(const ErrorInfo& info) {
     case ErrorCode::kProtocol:
       throw ProtocolError(story(info));
     case ErrorCode::kTimeout:
+      if (!info.key.empty()) break;  // a task's time limit, not the caller's
       throw TimeoutError(story(info));
     case ErrorCode::kFile:
       throw FileError(story(info));

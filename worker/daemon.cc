@@ -36,17 +36,14 @@ namespace tegula {
 namespace {
 
 using worker::CommandLine;
+using worker::SchedulerTarget;
 
 // Of the memory limit, what the process has beside values: code and threads; messages and tables grow with it.
 constexpr std::uint64_t kProcessBytes = 32u << 20;
 constexpr auto kFilePoll = std::chrono::milliseconds(100);
+constexpr std::chrono::nanoseconds kReportPatience = std::chrono::milliseconds(1);  // a nanny cannot wait
 constexpr auto kKernelPatience = std::chrono::seconds(2);  // at the end, for kernels that were asked to stop
 constexpr std::chrono::nanoseconds kShortestLifetime = std::chrono::seconds(1);
-
-struct Target {
-  std::string address;
-  std::string token;
-};
 
 // A scheduler that starts at the same time writes its file a little later.
 SchedulerFile wait_for_file(const std::string& path, std::chrono::nanoseconds patience) {
@@ -60,15 +57,15 @@ SchedulerFile wait_for_file(const std::string& path, std::chrono::nanoseconds pa
   return read_scheduler_file(path);
 }
 
-Target find_scheduler(const CommandLine& line, const Config& config) {
+SchedulerTarget find_scheduler(const CommandLine& line, const Config& config, std::chrono::nanoseconds patience) {
   const bool is_path = line.scheduler.ends_with(".json") && line.scheduler.find("://") == std::string::npos;
   const std::string path = is_path ? line.scheduler : line.scheduler.empty() ? config.string("scheduler.file") : "";
   if (!path.empty()) {
-    const SchedulerFile file = wait_for_file(path, config.duration("worker.death-timeout"));
+    const SchedulerFile file = wait_for_file(path, patience);
     return {file.address, file.token};
   }
   // --insecure does without the token of the environment, as it does for the scheduler.
-  Target target{line.scheduler, config.boolean("comm.insecure") ? std::string() : token_from_environment()};
+  SchedulerTarget target{line.scheduler, config.boolean("comm.insecure") ? std::string() : token_from_environment()};
   if (target.address.empty()) {
     const auto port = static_cast<std::uint16_t>(config.integer("scheduler.port"));
     target.address = to_string(Address{"tcp", config.string("scheduler.host"), port});
@@ -100,6 +97,13 @@ std::vector<std::string> environment_of(const CommandLine& line, const Config& c
   return entries;
 }
 
+std::uint64_t random_nonzero() {
+  std::random_device device;
+  std::uint64_t value = 0;
+  while (value == 0) value = (static_cast<std::uint64_t>(device()) << 32) | device();
+  return value;
+}
+
 // ---- the worker itself ----------------------------------------------------------------------------------------------
 
 // One life of a worker in this process, until its end is decided.
@@ -107,20 +111,31 @@ class WorkerRun {
  public:
   WorkerRun(const CommandLine& line, const Config& config, worker::Vitals* vitals) : vitals_(vitals) {
     worker::WorkerOptions options = worker::worker_options(config, 1);
-    const Target target = find_scheduler(line, config);
+    const SchedulerTarget target = find_scheduler(line, config, config.duration("worker.death-timeout"));
     options.scheduler_address = target.address;
     options.memory_overhead = kProcessBytes + options.memory_limit / 16;
     options.comm.token = target.token;
     options.vitals = vitals;
+    options.lifetime = draw_lifetime(config);
+    const std::chrono::nanoseconds lifetime = options.lifetime;
     server_.emplace(loop_, std::move(options));
     server_->on_exit = [this](const worker::WorkerExit& ended) {
       outcome_ = ended;
       loop_.stop();
     };
+    // A nanny starts another process, with as many threads as this one had.
+    if (vitals != nullptr) {
+      server_->on_stuck_thread = [this] {
+        stuck_ = true;
+        obey(Order::kDrain);
+      };
+    }
     loop_.on_termination_signal([this](int signal) { asked(signal); });
-    if (const auto lifetime = draw_lifetime(config); lifetime.count() > 0) {
+    drain_timeout_ = config.duration("worker.drain-timeout");
+    if (lifetime.count() > 0) {
       log::info("worker", "the lifetime of this worker is {:.3g} s", std::chrono::duration<double>(lifetime).count());
-      lifetime_timer_ = loop_.after(lifetime, [this] {
+      // In time to be done at its end, but not before half of it.
+      lifetime_timer_ = loop_.after(std::max(lifetime - drain_timeout_, lifetime / 2), [this] {
         lifetime_over_ = true;
         obey(Order::kDrain);
       });
@@ -133,7 +148,11 @@ class WorkerRun {
     if (vitals_ != nullptr) vitals_->ending.store(1);
     const bool failed = outcome_ && !outcome_->ok();
     if (failed) fmt::print(stderr, "tegula-worker: {}\n", outcome_->reason);
-    const int status = failed ? worker::kExitFailed : lifetime_over_ ? worker::kExitLifetime : worker::kExitOrderly;
+    const int status = failed           ? worker::kExitFailed
+                       : asked_         ? worker::kExitOrderly
+                       : stuck_         ? worker::kExitStuckThread
+                       : lifetime_over_ ? worker::kExitLifetime
+                                        : worker::kExitOrderly;
     // The server waits for kernels that run, which may take for ever.
     std::thread([status] {
       std::this_thread::sleep_for(kKernelPatience);
@@ -158,16 +177,18 @@ class WorkerRun {
   // A signal comes from the nanny, which left an order, or from anybody else. As batch systems signal all processes of
   // a job, one that comes beside the nanny's order asks for nothing more than the order does.
   void asked(int signal) {
+    const bool again = std::exchange(asked_, true);
     const Order order = vitals_ != nullptr ? vitals_->order.load() : Order::kNone;
     if (order != Order::kNone) return obey(order);
-    obey(obeyed_ != Order::kNone ? Order::kLeave : signal == SIGINT ? Order::kHurry : Order::kDrain);
+    obey(again ? Order::kLeave : signal == SIGINT ? Order::kHurry : Order::kDrain);
   }
 
   void obey(Order order) {
     if (order <= obeyed_) return;
     obeyed_ = order;
     if (order == Order::kLeave) return loop_.stop();
-    server_->stop();
+    const char* reason = asked_ ? "asked to end" : stuck_ ? "a kernel does not end" : "its lifetime is over";
+    server_->drain(reason, order == Order::kHurry ? std::min(worker::kHurryTime, drain_timeout_) : drain_timeout_);
   }
 
   EventLoop loop_;
@@ -176,7 +197,9 @@ class WorkerRun {
   std::optional<worker::WorkerExit> outcome_;
   std::unique_ptr<EventLoop::Timer> lifetime_timer_;
   Order obeyed_ = Order::kNone;
-  bool lifetime_over_ = false;
+  bool asked_ = false;  // from outside
+  bool lifetime_over_ = false, stuck_ = false;
+  std::chrono::nanoseconds drain_timeout_{0};
 };
 
 int run_alone(const CommandLine& line, const Config& config) {
@@ -230,16 +253,19 @@ int run_nanny(const CommandLine& line, Config config, int argc, char** argv) {
   // What is wrong with these is said once, and before anything is started.
   worker::worker_options(config, line.processes);
   const auto cpus = worker::divide_cpus(config.string("worker.cpus"), line.processes);
-  find_scheduler(line, config);
+  find_scheduler(line, config, config.duration("worker.death-timeout"));
 
   if (config.string("worker.name").empty()) config.set("worker.name", worker::default_worker_name());
   worker::NannyOptions options;
+  options.find_scheduler = [line, config] { return find_scheduler(line, config, kReportPatience); };
+  options.comm = comm_options(config);
   for (unsigned i = 0; i < line.processes; ++i) {
     worker::ProcessSpec spec;
     spec.name = config.string("worker.name") + (line.processes == 1 ? "" : "-" + std::to_string(i));
     spec.arguments = arguments_of(argc, argv, config, line.processes, i, cpus[i].size());
     spec.environment = environment_of(line, config, i);
     spec.cpus = cpus[i];
+    spec.nanny = random_nonzero();
     options.workers.push_back(std::move(spec));
   }
   options.restart.start_attempts =

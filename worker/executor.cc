@@ -1,5 +1,6 @@
 #include "worker/executor.h"
 
+#include <fmt/core.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -27,6 +28,14 @@ Executor::Idling fit(Executor::Idling idling, unsigned threads) {
   const unsigned cores = std::thread::hardware_concurrency();
   if (cores <= 1 || threads > cores) idling.spin = {};
   return idling;
+}
+
+ErrorInfo over_time(std::chrono::nanoseconds limit) {
+  ErrorInfo error;
+  error.code = ErrorCode::kTimeout;
+  error.message =
+      fmt::format("the task took longer than its time limit of {:.3g} s", std::chrono::duration<double>(limit).count());
+  return error;
 }
 
 }  // namespace
@@ -179,6 +188,12 @@ bool Executor::take(Slot& slot, Job& job) {
   queued_.store(queue_.size(), std::memory_order_release);
   slot.attempt = job.attempt;
   slot.running = true;
+  slot.limit = job.layer->time_limit();
+  if (slot.limit.count() != 0) {
+    slot.since = std::chrono::steady_clock::now();
+    slot.life = job.life;
+    slot.over_time = slot.given_up = false;
+  }
   slot.cancelled.store(false, std::memory_order_relaxed);
   slot.executing->store(static_cast<std::uint64_t>(job.attempt), std::memory_order_relaxed);
   return true;
@@ -190,7 +205,11 @@ void Executor::work(Slot& slot) {
     RunOutcome outcome = job.layer->run({job.task, job.inputs.get(), job.granted, &slot.cancelled}, *pool_);
     slot.executing->store(0, std::memory_order_relaxed);
     ++idle_;
-    finish(job, std::move(outcome));
+    if (job.layer->time_limit().count() == 0 || note_time(slot, outcome)) {
+      finish(job, std::move(outcome));
+    } else {
+      job = {};
+    }
   }
 }
 
@@ -198,24 +217,64 @@ void Executor::finish(Job& job, RunOutcome outcome) {
   const AttemptId attempt = job.attempt;
   const std::uint64_t life = job.life;
   job = {};  // lets go of layer and inputs before the end is told
+  switch (outcome.kind) {
+    case RunOutcome::Kind::kFinished:
+      return deliver(life, KernelFinished{attempt, std::move(outcome.outputs), outcome.need, outcome.compute_ns});
+    case RunOutcome::Kind::kFailed:
+      return deliver(life, KernelFailed{attempt, std::move(*outcome.error), outcome.compute_ns});
+    case RunOutcome::Kind::kNeedsMore:
+      return deliver(life, KernelNeeds{attempt, outcome.need});
+  }
+}
+
+void Executor::deliver(std::uint64_t life, Event event) {
   bool first = false;
   {
     const std::lock_guard lock(done_mutex_);
     if (life != life_) return;
     first = done_.empty();
-    switch (outcome.kind) {
-      case RunOutcome::Kind::kFinished:
-        done_.emplace_back(KernelFinished{attempt, std::move(outcome.outputs), outcome.need, outcome.compute_ns});
-        break;
-      case RunOutcome::Kind::kFailed:
-        done_.emplace_back(KernelFailed{attempt, std::move(*outcome.error), outcome.compute_ns});
-        break;
-      case RunOutcome::Kind::kNeedsMore:
-        done_.emplace_back(KernelNeeds{attempt, outcome.need});
-        break;
-    }
+    done_.push_back(std::move(event));
   }
   if (first) notify_();
+}
+
+bool Executor::note_time(Slot& slot, RunOutcome& outcome) {
+  const std::lock_guard lock(mutex_);
+  if (slot.given_up) return false;
+  if (slot.over_time) {
+    outcome.kind = RunOutcome::Kind::kFailed;
+    outcome.outputs.clear();
+    outcome.error = std::make_unique<ErrorInfo>(over_time(slot.limit));
+  }
+  slot.limit = {};  // its end is decided
+  return true;
+}
+
+Executor::Overdue Executor::check_limits(std::chrono::nanoseconds grace) {
+  Overdue overdue;
+  std::vector<std::pair<std::uint64_t, Event>> failed;
+  {
+    const std::lock_guard lock(mutex_);
+    overdue.limited =
+        std::any_of(queue_.begin(), queue_.end(), [](const Job& job) { return job.layer->time_limit().count() != 0; });
+    const auto now = std::chrono::steady_clock::now();
+    for (const auto& slot : slots_) {
+      if (!slot->running || slot->limit.count() == 0 || slot->given_up) continue;
+      overdue.limited = true;
+      const std::chrono::nanoseconds taken = now - slot->since;
+      if (taken < slot->limit) continue;
+      slot->over_time = true;
+      slot->cancelled.store(true, std::memory_order_relaxed);
+      if (taken - slot->limit < grace) continue;
+      slot->given_up = true;
+      slot->executing->store(0, std::memory_order_relaxed);  // nobody's task any more
+      ++overdue.stuck;
+      failed.emplace_back(
+          slot->life, KernelFailed{slot->attempt, over_time(slot->limit), static_cast<std::uint64_t>(taken.count())});
+    }
+  }
+  for (auto& [life, event] : failed) deliver(life, std::move(event));
+  return overdue;
 }
 
 }  // namespace tegula::worker

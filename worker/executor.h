@@ -62,6 +62,13 @@ class Executor {
   // Drops what has not begun and asks what runs to stop; what it ends with, and what was not collected yet, is for
   // nobody. Does not wait: attempts submitted later queue behind kernels that still run.
   void abandon_all();
+  // Asks kernels to stop whose task has had its time. Such a task fails, however its kernel ends; when that has not
+  // happened `grace` later, the task fails without it, and the thread is lost until it does.
+  struct Overdue {
+    bool limited = false;  // there is a job with a limit
+    unsigned stuck = 0;    // threads lost since the last call
+  };
+  Overdue check_limits(std::chrono::nanoseconds grace);
   unsigned threads() const { return static_cast<unsigned>(threads_.size()); }
 
  private:
@@ -70,6 +77,12 @@ class Executor {
     AttemptId attempt{};   // that it runs; guarded by mutex_
     bool running = false;  // guarded by mutex_
     std::atomic<bool> cancelled{false};
+    // Of a job with a time limit; guarded by mutex_.
+    std::chrono::nanoseconds limit{0};
+    std::chrono::steady_clock::time_point since{};
+    std::uint64_t life = 0;
+    bool over_time = false;
+    bool given_up = false;                            // the task has failed already
     std::atomic<std::uint64_t> own{0};                // where there is no nanny to look
     std::atomic<std::uint64_t>* executing = nullptr;  // for the nanny; written under mutex_ but when a kernel ends
   };
@@ -79,6 +92,8 @@ class Executor {
   void finish(Job& job, RunOutcome outcome);
   bool look_out(std::chrono::steady_clock::time_point until) const;  // whether there were jobs
   void park(std::unique_lock<std::mutex>& lock);
+  bool note_time(Slot& slot, RunOutcome& outcome);  // false: the task has failed already
+  void deliver(std::uint64_t life, Event event);
 
   const std::shared_ptr<BufferPool> pool_;
   const std::function<void()> notify_;

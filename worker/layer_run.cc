@@ -191,8 +191,8 @@ void check_plan(const tegula_output_plan& plan, const tegula_block& declared, st
 
 }  // namespace
 
-LayerRun::LayerRun(msg::LayerPtr layer, const KernelRegistry& kernels)
-    : layer_(std::move(layer)), kernel_(kernels.find(layer_->kernel)) {
+LayerRun::LayerRun(msg::LayerPtr layer, const KernelRegistry& kernels, std::chrono::nanoseconds time_limit)
+    : layer_(std::move(layer)), kernel_(kernels.find(layer_->kernel)), time_limit_(time_limit) {
   if (kernel_ != nullptr) return;
   tried_ = true;
   std::string known;

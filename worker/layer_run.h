@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -40,10 +41,12 @@ struct RunOutcome {
 // Thread-safe: tasks of a layer run at once.
 class LayerRun {
  public:
-  LayerRun(msg::LayerPtr layer, const KernelRegistry& kernels);
+  LayerRun(msg::LayerPtr layer, const KernelRegistry& kernels, std::chrono::nanoseconds time_limit = {});
   ~LayerRun();
   LayerRun(const LayerRun&) = delete;
   LayerRun& operator=(const LayerRun&) = delete;
+
+  std::chrono::nanoseconds time_limit() const { return time_limit_; }  // of each task; 0: none
 
   // Prepares the layer if that has not been done, plans, allocates from `pool`, runs. Never throws: whatever goes wrong
   // in a kernel is the task's failure.
@@ -56,6 +59,7 @@ class LayerRun {
 
   msg::LayerPtr layer_;
   const tegula_kernel* kernel_;
+  const std::chrono::nanoseconds time_limit_;
   std::mutex mutex_;
   std::atomic<bool> ready_{false};  // prepared_ is valid
   bool tried_ = false;

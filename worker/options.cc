@@ -63,6 +63,8 @@ WorkerOptions worker_options(const Config& config, unsigned workers) {
   options.kernels_path = config.string("kernels.path");
   options.kernels_level = config.string("kernels.level");
   options.death_timeout = config.duration("worker.death-timeout");
+  options.time_limit = config.duration("worker.time-limit");
+  options.time_limit_grace = config.duration("worker.time-limit-grace");
   options.fetches_per_peer =
       static_cast<unsigned>(std::clamp<std::int64_t>(config.integer("worker.fetch-connections"), 1, 64));
   options.fetch_bytes_in_flight = config.bytes("worker.fetch-bytes-in-flight");

@@ -34,6 +34,7 @@ constexpr std::string_view kLog = "worker";
 constexpr Time kFirstRetry = std::chrono::milliseconds(50);
 constexpr Time kLastRetry = std::chrono::seconds(1);
 constexpr Time kDefaultHeartbeat = std::chrono::milliseconds(500);
+constexpr Time kLimitCheck = std::chrono::milliseconds(50);
 constexpr Time kBeatInterval = std::chrono::milliseconds(100);  // of what the nanny looks at
 // How long a compute thread looks out for work before it parks. Waking it takes tens of microseconds; but a worker that
 // is a process of its own shares the machine with its scheduler, its peers and its own loop's thread.
@@ -259,6 +260,14 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
     registration.kernels = kernels->names();
     registration.resources = options.resources;
     registration.slots_granted = core->slots_granted();
+    if (options.lifetime > Time{0}) {
+      const Time left = std::max(options.lifetime - (now() - started), Time(std::chrono::milliseconds(1)));
+      registration.lifetime_ms = static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(left).count());
+    }
+    if (options.vitals != nullptr) {
+      registration.nanny = options.vitals->nanny;
+      registration.life = options.vitals->life;
+    }
     connection->send(std::move(registration));
   }
 
@@ -268,6 +277,7 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
     last_error = reason;
     const bool was_registered = registered;
     forget_everything();
+    if (draining) return end(WorkerExit::Kind::kStopped, "it lost the scheduler while it was to end: " + reason);
     if (was_registered) {
       log::warning(kLog, "{}: lost the scheduler ({}); trying to join again", options.name, reason);
       deadline = options.death_timeout == Time{0} ? Time::max() : now() + options.death_timeout;
@@ -347,7 +357,13 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
 
   void define(const msg::DefineLayer& message) {
     if (message.description != nullptr)
-      layers.try_emplace(message.layer, std::make_shared<LayerRun>(message.description, *kernels));
+      layers.try_emplace(message.layer, std::make_shared<LayerRun>(message.description, *kernels, limit_of(message)));
+  }
+
+  Time limit_of(const msg::DefineLayer& message) const {
+    constexpr std::uint64_t kLongestMs = 1ull << 40;
+    if (message.time_limit_ms == 0) return options.time_limit;
+    return std::chrono::milliseconds(std::min(message.time_limit_ms, kLongestMs));
   }
 
   void welcome(const msg::WorkerRegistered& message) {
@@ -440,6 +456,21 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
     history.handed_over(execute, now());
     const auto layer = layers.find(layer_of(execute.task));  // the core knows it, so it was defined
     jobs.push_back({execute.attempt, execute.task, layer->second, std::move(execute.inputs), execute.granted, 0});
+    if (layer->second->time_limit() > Time{0} && limit_timer == nullptr) watch_limits();
+  }
+
+  // Only while there is a task with a limit.
+  void watch_limits() {
+    limit_timer = loop.after(kLimitCheck, [this] {
+      limit_timer.reset();
+      const Executor::Overdue overdue = executor->check_limits(options.time_limit_grace);
+      if (overdue.limited) watch_limits();
+      if (overdue.stuck == 0) return;
+      log::warning(kLog, "{}: kernels that run on beyond the time limit of their task, although asked to stop: {}",
+                   options.name, overdue.stuck);
+      collect();  // the scheduler hears of the failures before anything else
+      if (!std::exchange(stuck, true) && owner != nullptr && owner->on_stuck_thread) owner->on_stuck_thread();
+    });
   }
 
   void carry_out(Recall& recall, std::vector<Event>& events) {
@@ -480,6 +511,24 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
 
   // ---- the end ---------------------------------------------------------------------------------------------------
 
+  void drain(const std::string& reason, Time patience) {
+    if (ended) return;
+    if (!registered || patience <= Time{0}) return stop(true);
+    const Time until = now() + patience;
+    if (!std::exchange(draining, true)) {
+      log::info(kLog, "{}: is to end ({}) and has {} to finish and to hand its results over", options.name, reason,
+                in_seconds(patience));
+      connection->send(msg::WorkerDraining{reason});
+    } else if (until >= drain_until) {
+      return;
+    }
+    drain_until = until;
+    drain_timer = loop.after(patience, [this] {
+      log::warning(kLog, "{}: ends although not all of its results are elsewhere: its time is up", options.name);
+      stop(true);
+    });
+  }
+
   void stop(bool orderly) {
     if (ended) return;
     if (orderly && connection) connection->send(msg::WorkerLeaving{"stopped"});  // it may know us before we hear so
@@ -490,6 +539,7 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
     if (std::exchange(ended, true)) return;
     log::info(kLog, "{}: ends: {}", options.name, reason);
     retry_timer.reset();
+    drain_timer.reset();
     forget_everything();
     loop.post([weak = weak_from_this(), outcome = WorkerExit{kind, std::move(reason)}] {
       const auto self = weak.lock();
@@ -513,7 +563,7 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
   std::string address;
   bool registered = false;
   Time heartbeat_interval{0};
-  std::unique_ptr<EventLoop::Timer> beat_timer, heartbeat_timer, wake_timer, retry_timer;
+  std::unique_ptr<EventLoop::Timer> beat_timer, heartbeat_timer, wake_timer, retry_timer, limit_timer, drain_timer;
   std::optional<Time> wake_at;
   std::uint64_t done_at_last_beat = 0;
   Time idle_since{0};
@@ -523,6 +573,10 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
   Time retry_delay{0};
   std::string last_error;
   bool ended = false;
+  bool draining = false;
+  Time drain_until{0};
+  bool stuck = false;  // said so
+  const Time started = now();
 
   History history;
 
@@ -551,6 +605,9 @@ WorkerServer::~WorkerServer() {
 
 void WorkerServer::start() { impl_->start(); }
 void WorkerServer::stop(bool orderly) { impl_->stop(orderly); }
+void WorkerServer::drain(const std::string& reason, std::chrono::nanoseconds deadline) {
+  impl_->drain(reason, deadline);
+}
 const std::string& WorkerServer::name() const { return impl_->options.name; }
 std::string WorkerServer::address() const { return impl_->address; }
 unsigned WorkerServer::threads() const { return impl_->options.threads; }

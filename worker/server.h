@@ -62,7 +62,11 @@ struct WorkerOptions {
   unsigned fetches_per_peer = 4;                    // requests to one other worker at a time
   std::uint64_t fetch_bytes_in_flight = 64u << 20;  // of inputs, from all others
 
-  Vitals* vitals = nullptr;  // what this process tells its nanny; null: it has none. Outlives the server
+  std::chrono::nanoseconds time_limit{0};  // of each task whose submission gives none; 0: none
+  std::chrono::nanoseconds time_limit_grace{std::chrono::seconds(10)};  // for a kernel to stop when asked to
+
+  std::chrono::nanoseconds lifetime{0};  // after which it will end in any case, as the scheduler is told; 0: not known
+  Vitals* vitals = nullptr;              // what this process tells its nanny; null: it has none. Outlives the server
 };
 
 // What the configuration says of workers on this machine, of which there are `workers`. The scheduler's address and the
@@ -99,11 +103,19 @@ class WorkerServer {
   // Called each time the scheduler has accepted this worker.
   std::function<void()> on_registered;
 
+  // Called once when a kernel goes on although its task's time is over and it was asked to stop: the thread is lost to
+  // this process.
+  std::function<void()> on_stuck_thread;
+
   // Begins to connect; what follows is told through the callbacks.
   void start();
   // Ends the worker; on_exit follows. Running kernels are asked to stop; it is the destructor that waits for them.
   // Orderly: the scheduler is told.
   void stop(bool orderly = true);
+  // The orderly end that loses nothing: the worker gets nothing new, finishes what it has, others take its results, and
+  // the scheduler sends it away. After `deadline` it ends as by stop(), and so it does when it cannot reach the
+  // scheduler. A second call may only shorten the time.
+  void drain(const std::string& reason, std::chrono::nanoseconds deadline);
 
   const std::string& name() const;
   std::string address() const;  // of the data plane; "" before the first connection to the scheduler

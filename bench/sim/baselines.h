@@ -81,6 +81,7 @@ class ListScheduler : public Policy {
   void on(scheduler::FromWorker& event);
   void on(const scheduler::WorkerLost& event);
   void on(scheduler::FromClient& event);
+  void on(const scheduler::DeathReported&) {}
   void on(const scheduler::ClientConnected&) {}
   void on(const scheduler::ClientLost&) {}
   void on(const scheduler::Tick&) {}

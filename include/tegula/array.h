@@ -111,6 +111,9 @@ struct ComputeOptions {
   std::chrono::milliseconds retry_delay{0};  // before the first further attempt; doubled for each one after it
   std::vector<std::string> workers = {};     // run only on these: names, addresses ("tcp://10.0.0.2:9000") or hosts
   bool allow_other_workers = false;          // on others while none of `workers` is there
+  // How long each task may take; 0: as the workers' configuration says (worker.time-limit, off by default). A task that
+  // takes longer fails with a TaskError of code kTimeout.
+  std::chrono::milliseconds time_limit{0};
   // What each task occupies while it runs, of what workers have in all (tegula-worker --resources): {{"GPU", 1}}.
   // Amounts from 1e-6 to 1e12. compute() and persist() throw ValueError for others.
   std::map<std::string, double> resources = {};

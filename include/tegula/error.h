@@ -21,7 +21,7 @@ enum class ErrorCode : std::uint8_t {
   kVersion = 7,          // VersionError
   kAuthentication = 8,   // AuthenticationError
   kProtocol = 9,         // ProtocolError
-  kTimeout = 10,         // TimeoutError
+  kTimeout = 10,         // TimeoutError; TaskError: a task took longer than its time limit
   kFile = 11,            // FileError
   kFileChanged = 12,     // FileChangedError
   kCancelled = 13,       // CancelledError

@@ -25,8 +25,9 @@ class Describer {
     sessions();
     hash_.unordered(core_.deaths_, [&](const auto& entry) {
       hash_.add(entry.first);
-      for (const std::string& name : entry.second) hash_.add(name);
+      for (const Death& death : entry.second) hash_.add(death.certain);  // the rest is for people
     });
+    for (const Inquest& inquest : core_.inquests_) this->inquest(inquest);
     hash_.unordered(core_.kernels_seen_, [&](const std::string& kernel) { hash_.add(kernel); });
     hash_.unordered(core_.asked_back_, [&](const auto& entry) {
       hash_.add(entry.first);
@@ -70,6 +71,12 @@ class Describer {
     hash_.add(group.delay.key(worker.slot));
     hash_.add((core_.now_ - worker.last_answer).count());
     hash_.add(worker.retiring);
+    if (worker.ends_at) hash_.add(std::max(*worker.ends_at - core_.now_, Time{0}).count());
+    hash_.add(worker.death.has_value());
+    if (worker.death) {
+      hash_.add(worker.death->cause);
+      hash_.unordered(worker.death->executing, [&](AttemptId attempt) { hash_.attempt(attempt); });
+    }
     hash_.add(worker.heartbeat.managed_bytes);  // copies go where there is room
     hash_.add(worker.heartbeat.reserved_bytes);
     hash_.unordered(worker.introduced, [&](WorkerId peer) { hash_.add(peer); });
@@ -81,12 +88,26 @@ class Describer {
     hash_.unordered(worker.to_free, [&](const ResultId& result) { hash_.add(result); });
   }
 
+  void inquest(const Inquest& inquest) {
+    hash_.add(inquest.nanny);
+    hash_.add(inquest.life);
+    hash_.add(inquest.vanished);
+    hash_.add((inquest.deadline - core_.now_).count());
+    hash_.add(inquest.suspects.size());
+    for (const Inquest::Suspect& suspect : inquest.suspects) {
+      hash_.add(suspect.task);
+      hash_.attempt(suspect.attempt);
+      hash_.add(suspect.likely);
+    }
+  }
+
   void layer(const LayerRecord& layer) {
     hash_.add(layer.id);
     hash_.add(layer.hash.low);
     hash_.add(layer.requirement);
     hash_.add(layer.retries);
     hash_.add(layer.retry_delay_ms);
+    hash_.add(layer.time_limit_ms);
     hash_.add(std::bit_cast<std::uint64_t>(layer.cost.ns()));
     for (const Namer& namer : layer.namers) {
       hash_.add(namer.session);
@@ -202,6 +223,8 @@ class Describer {
       hash_.add(job.kind);
       hash_.add(job.worker);
       hash_.add(job.searched);
+      hash_.add(job.drains);
+      for (const ResultId& result : job.left_behind) hash_.add(result);
       hash_.add(job.failure.empty());
       hash_.add(job.pending.size());
       for (const Job::Pending& copy : job.pending) pending(copy);

@@ -60,6 +60,7 @@ std::vector<ResultId> Core::results_in(const Session& session, const std::vector
 }
 
 void Core::answer(ConnectionId to, std::uint64_t request, const std::string& done) {
+  if (to == ConnectionId{}) return;
   msg::QueryReply reply;
   reply.request = request;
   reply.text = nlohmann::json{{"done", done}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -67,6 +68,7 @@ void Core::answer(ConnectionId to, std::uint64_t request, const std::string& don
 }
 
 void Core::refuse(ConnectionId to, std::uint64_t request, ErrorCode code, const std::string& why) {
+  if (to == ConnectionId{}) return;
   msg::QueryReply reply;
   reply.request = request;
   reply.failed = true;

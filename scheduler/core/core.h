@@ -47,6 +47,7 @@ struct Core {
   void on(WorkerJoined& event);
   void on(FromWorker& event);
   void on(WorkerLost& event);
+  void on(DeathReported& event);
   void on(ClientConnected& event);
   void on(FromClient& event);
   void on(ClientLost& event);
@@ -246,14 +247,22 @@ struct Core {
   void lose_worker(WorkerSlot slot, LossReason reason, const std::string& detail);
   void expel(Worker& worker, LossReason reason, const std::string& why);
   void reenter(Slot slot);
-  bool blame(Task& task, const Worker& worker, bool likely);
-  ErrorInfo killed_worker(const Task& task, const Worker& worker, const std::string& detail) const;
   Worker* find_worker(WorkerId id);
+  Worker* predecessor_of(const msg::RegisterWorker& registration);
   Worker& worker_at(WorkerSlot slot) const { return *workers_[slot]; }
   void load_changed(Worker& worker);
   void free_on(WorkerSlot worker, ResultId result);  // sent in settle()
   void send_frees();
   void send_frees(Worker& worker);
+
+  // ---- blame.cc: what a worker's death says about its tasks ----
+  enum class Blame { kNone, kNear, kFull };
+  // The tasks that were to blame have been entered again by now.
+  void judge(Inquest inquest, const msg::WorkerDied* report);
+  // True: it has used up its workers.
+  bool blame(Task& task, Death death, Blame how);
+  void stop(TaskId task, const Inquest& inquest);
+  void end_inquests();
 
   // ---- requirements.cc: who may run what ----
   bool meets(const Worker& worker, const Requirement& requirement) const;
@@ -309,6 +318,9 @@ struct Core {
   void replicate(Job job, const std::vector<ResultId>& results, std::uint64_t count);
   // The results that a client names by layers of its session.
   std::vector<ResultId> results_in(const Session& session, const std::vector<msg::WantRange>& ranges) const;
+  void on_draining(Worker& worker, const msg::WorkerDraining& message);
+  bool somebody_stays() const;
+  void send_away(const Job& job, Worker& worker);
   void rebalance(Job job);
   void add_job(Job job);
   void advance_jobs();  // in settle()
@@ -416,7 +428,8 @@ struct Core {
   std::vector<TaskId> doubted_;
   std::int64_t virtual_time_ = 0;  // the greatest tag of a task that was bound
   std::size_t steps_left_ = 0;
-  std::unordered_map<TaskId, std::vector<std::string>> deaths_;  // the workers that died with a task; few
+  std::unordered_map<TaskId, std::vector<Death>> deaths_;  // of the workers that died with a task; few
+  std::deque<Inquest> inquests_;                           // in the order of their deadlines
 
   std::vector<std::uint64_t> holder_bytes_;  // scratch of preferred_holder, by worker slot
   std::vector<WorkerSlot> holder_touched_;

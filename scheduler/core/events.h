@@ -47,6 +47,12 @@ struct WorkerLost {
   std::string detail;  // for people: "connection reset by peer"
 };
 
+// A nanny says how a worker ended; before or after WorkerLost, and once. It concerns a worker that registered with the
+// same nanny's number, so nobody else can be meant.
+struct DeathReported {
+  msg::WorkerDied report;
+};
+
 // A client's connection opened and its AttachClient came. `fresh_session` and `fresh_secret` are random non-zero
 // numbers that the core takes if this is to be a new session. Answered with ClientAttached; when the session to
 // re-attach is not known any more (or the secret is wrong) with ClientAttached{session: 0} followed by CloseClient.
@@ -72,6 +78,7 @@ struct ClientLost {
 // Time passes. Wanted every 20 to 100 ms, and at once whenever `SchedulerState::busy()` says so.
 struct Tick {};
 
-using Event = std::variant<WorkerJoined, FromWorker, WorkerLost, ClientConnected, FromClient, ClientLost, Tick>;
+using Event =
+    std::variant<WorkerJoined, FromWorker, WorkerLost, DeathReported, ClientConnected, FromClient, ClientLost, Tick>;
 
 }  // namespace tegula::scheduler

@@ -26,6 +26,7 @@ class Checker {
     check_idle_credit();
     check_jobs();
     check_copies();
+    check_inquests();
   }
 
  private:
@@ -348,6 +349,27 @@ class Checker {
       if (worker->retiring == 0) continue;
       check(worker->ready.empty(), "tasks queued for a worker that is to leave");
       check(core_.jobs_.contains(worker->retiring), "a worker retires for no job");
+    }
+  }
+
+  void check_inquests() {
+    Time last{};
+    for (const Inquest& inquest : core_.inquests_) {
+      check(inquest.nanny != 0 && !inquest.suspects.empty(), "a report is waited for that nobody sends or needs");
+      check(inquest.deadline >= last, "reports are waited for out of order");
+      check(inquest.deadline <= core_.now_ + core_.config_.report_patience, "a report is waited for too long");
+      last = inquest.deadline;
+    }
+    for (const auto& worker : core_.workers_) {
+      if (!worker || !worker->death) continue;
+      check(worker->death->nanny == worker->registration.nanny && worker->death->nanny != 0, "somebody else's death");
+      check(worker->death->executing.size() <= worker->registration.threads,
+            "more was executed than there are threads");
+    }
+    for (const auto& [id, deaths] : core_.deaths_) {
+      const Task* task = core_.find_task(id);
+      check(task != nullptr && task->near_deaths == deaths.size() && task->deaths <= deaths.size(),
+            "deaths with a task miscounted");
     }
   }
 

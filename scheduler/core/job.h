@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,12 +30,14 @@ struct Job {
 
   Kind kind{};
   std::uint64_t number = 0;
-  ConnectionId connection{};  // of who is to be answered
+  ConnectionId connection{};  // of who is to be answered; 0: nobody
   std::uint64_t request = 0;
   std::string subject;  // a worker's name, a key
 
-  WorkerId worker{};      // kRetire
-  bool searched = false;  // kRetire: for what it holds alone, a first time
+  WorkerId worker{};               // kRetire
+  bool drains = false;             // kRetire: it goes in any case, with what finds no taker
+  std::set<ResultId> left_behind;  // that
+  bool searched = false;           // kRetire: for what it holds alone, a first time
   std::deque<Pending> pending;
   std::uint64_t in_flight = 0;
   std::uint64_t copied = 0, copied_bytes = 0;

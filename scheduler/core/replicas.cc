@@ -58,6 +58,24 @@ void Core::retire(Job job, Worker& worker) {
   credit_changed(worker);
 }
 
+// The worker wishes to end: it retires, but cannot stay when that does not succeed.
+void Core::on_draining(Worker& worker, const msg::WorkerDraining&) {
+  if (worker.retiring == 0) retire(Job{}, worker);
+  jobs_.at(worker.retiring).drains = true;
+}
+
+bool Core::somebody_stays() const {
+  return std::any_of(workers_.begin(), workers_.end(),
+                     [](const auto& worker) { return worker && worker->retiring == 0; });
+}
+
+void Core::send_away(const Job& job, Worker& worker) {
+  const char* why = job.drains ? "it wished to end, and has handed over what others take" : "retired by the operator";
+  send(worker, msg::Shutdown{why});
+  out_->push_back(CloseWorker{worker.id, why});
+  lose_worker(worker.slot, LossReason::kOrderly, why);
+}
+
 void Core::end_retirement(Worker& worker) {
   worker.retiring = 0;
   slots_ += worker.credit();
@@ -153,6 +171,10 @@ void Core::advance(Job& job) {
     job.failure = fmt::format("worker {} was lost before its results were elsewhere; what is needed is computed again",
                               job.subject);
   }
+  // With nobody to leave anything to, finishing what it has would be in vain.
+  if (job.drains && job.failure.empty() && !somebody_stays()) {
+    job.failure = fmt::format("worker {} leaves: there is none that could take over what it has", job.subject);
+  }
   if (!job.failure.empty()) job.pending.clear();
   start_moves(job);
   if (job.in_flight != 0 || !job.pending.empty()) return;
@@ -160,23 +182,29 @@ void Core::advance(Job& job) {
   // What it was given is finished first; the results of that are looked for when nothing is bound any more.
   Worker& worker = *find_worker(job.worker);
   if (std::exchange(job.searched, true) && !worker.bound.empty()) return;
-  for (const ResultId result : only_on(worker)) job.pending.push_back({result, {}, {}, {}});
+  for (const ResultId result : only_on(worker)) {
+    if (!job.left_behind.contains(result)) job.pending.push_back({result, {}, {}, {}});
+  }
   if (!job.pending.empty()) {
     start_moves(job);
     if (job.in_flight != 0) return;
     if (!job.failure.empty()) return finish(job);
   }
   if (!worker.bound.empty()) return;
-  send(worker, msg::Shutdown{"retired by the operator"});
-  out_->push_back(CloseWorker{worker.id, "retired by the operator"});
-  lose_worker(worker.slot, LossReason::kOrderly, "retired by the operator");
+  send_away(job, worker);
   finish(job);
 }
 
 void Core::finish(Job& finished) {
   const Job job = std::move(jobs_.extract(finished.number).mapped());
   if (!job.failure.empty()) {
-    if (Worker* worker = find_worker(job.worker)) end_retirement(*worker);
+    if (Worker* worker = find_worker(job.worker)) {
+      if (job.drains) {
+        send_away(job, *worker);
+      } else {
+        end_retirement(*worker);
+      }
+    }
     return refuse(job.connection, job.request, ErrorCode::kValue, job.failure);
   }
   const std::string results =
@@ -226,7 +254,8 @@ void Core::start_moves(Job& job) {
     const Output& output = tasks_[slot].output(pending.result.output);
     Worker* const to = receiver_of(job, pending);
     if (to == nullptr) {
-      if (job.kind == Job::Kind::kRebalance) continue;  // it stays where it is
+      if (job.drains) job.left_behind.insert(pending.result);
+      if (job.kind == Job::Kind::kRebalance || job.drains) continue;  // it stays where it is
       job.failure = fmt::format("{}no worker {}takes {} ({})",
                                 job.kind == Job::Kind::kRetire ? fmt::format("worker {} stays: ", job.subject) : "",
                                 job.kind == Job::Kind::kRetire ? "but it " : "else ", key_of(pending.result.task),

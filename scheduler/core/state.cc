@@ -22,6 +22,7 @@ struct WorkerMessage {
   void operator()(msg::GrantSlots& m) const { core.on_grant(worker, m); }
   void operator()(msg::QueryNextUse& m) const { core.on_query_next_use(worker, m); }
   void operator()(msg::WorkerHeartbeat& m) const { core.on_heartbeat(worker, m); }
+  void operator()(msg::WorkerDraining& m) const { core.on_draining(worker, m); }
   void operator()(msg::WorkerLeaving& m) const { core.expel(worker, LossReason::kOrderly, m.reason); }
   template <typename Other>
   void operator()(Other&) const {
@@ -145,6 +146,7 @@ void Core::on(FromClient& event) {
 void Core::tick() {
   end_delays();
   if (!unreachable_.empty()) forget_unreachable(WorkerId{});  // what is too long ago
+  end_inquests();
   watch_progress();
   drop_surplus();
   for (const auto& worker : workers_) {

@@ -29,7 +29,9 @@ struct SchedulerConfig {
   std::chrono::nanoseconds reattach_grace = std::chrono::seconds(5);
   std::chrono::nanoseconds worker_timeout = std::chrono::seconds(30);  // 0: only a closed connection is a loss
   std::chrono::nanoseconds heartbeat_interval = std::chrono::seconds(1);
-  std::uint32_t allowed_deaths = 3;             // worker deaths with a task under way, after which it is KilledWorker
+  std::uint32_t allowed_deaths = 3;  // of workers that executed a task, after which it is KilledWorker
+  // How long after the loss of a worker its nanny's report is waited for, before blame falls by guess.
+  std::chrono::nanoseconds report_patience = std::chrono::seconds(2);
   std::uint32_t allowed_fetch_failures = 20;    // returns for missing inputs, after which a task ends as kDataLost
   std::uint64_t max_demanded_tasks = 1u << 28;  // of all sessions together; a submission beyond it is refused
   std::size_t log_size = 1u << 16;              // transitions kept for story()

@@ -105,8 +105,8 @@ struct Task {
   QueueKind queued_in = QueueKind::kNone;
   bool came_back = false;        // while it was ahead: not again before there is news of an input
   bool expanded = false;         // its inputs were looked at since it last became active
-  std::uint8_t deaths = 0;       // of workers that probably executed it, see workers.cc
-  std::uint8_t near_deaths = 0;  // of workers that had it at all
+  std::uint8_t deaths = 0;       // of workers that executed it, as far as is known, see blame.cc
+  std::uint8_t near_deaths = 0;  // of workers that may have
   std::uint8_t fetch_failures = 0;
   std::uint32_t expected_us = 0;  // kProcessing: what it was expected to take when it was bound; 0: unknown
   std::uint16_t failures = 0;     // forgiven ones, since it was demanded

@@ -9,9 +9,26 @@
 
 namespace tegula::scheduler {
 
+namespace {
+constexpr std::uint64_t kLongestLifetimeMs = 1ull << 40;  // decades
+constexpr std::size_t kMostInquests = 1024;
+}  // namespace
+
 Worker* Core::find_worker(WorkerId id) {
   const auto found = by_worker_.find(id);
   return found == by_worker_.end() ? nullptr : workers_[found->second].get();
+}
+
+// The process that the same nanny ran before this one. Its nanny knows that it has ended, whatever its connection does.
+Worker* Core::predecessor_of(const msg::RegisterWorker& registration) {
+  if (registration.nanny == 0) return nullptr;
+  for (const auto& worker : workers_) {
+    if (worker && worker->registration.nanny == registration.nanny && worker->registration.name == registration.name &&
+        worker->registration.life < registration.life) {
+      return worker.get();
+    }
+  }
+  return nullptr;
 }
 
 void Core::on(WorkerJoined& event) {
@@ -22,6 +39,9 @@ void Core::on(WorkerJoined& event) {
   if (by_worker_.contains(event.worker) || event.worker == WorkerId{}) return;
   msg::RegisterWorker& registration = event.registration;
   if (registration.name.empty()) return refuse("a worker needs a name");
+  if (Worker* before = predecessor_of(registration)) {
+    expel(*before, LossReason::kConnection, "its nanny has started it anew");
+  }
   if (worker_names_.contains(registration.name)) {
     return refuse(fmt::format("there is a worker named '{}' already", registration.name));
   }
@@ -39,6 +59,9 @@ void Core::on(WorkerJoined& event) {
   worker.slot = slot;
   worker.last_heard = now_;
   std::sort(registration.kernels.begin(), registration.kernels.end());
+  if (registration.lifetime_ms != 0) {
+    worker.ends_at = now_ + std::chrono::milliseconds(std::min(registration.lifetime_ms, kLongestLifetimeMs));
+  }
   worker.registration = std::move(registration);
   for (const msg::Resource& resource : worker.registration.resources) {
     worker.resources_free[resource.name] = to_millionths(resource.amount);
@@ -142,16 +165,22 @@ void Core::lose_worker(WorkerSlot gone, LossReason reason, const std::string& de
   // 3. Its attempts are over. Until they are entered again, their phase keeps anybody from forgetting them.
   std::vector<Slot> bound = worker.bound;
   std::sort(bound.begin(), bound.end(), [&](Slot a, Slot b) { return tasks_[a].attempt < tasks_[b].attempt; });
-  std::vector<TaskId> stopped;
+  Inquest inquest{worker.registration.name,
+                  fmt::format("{} ({})", worker.registration.name, worker.registration.address),
+                  worker.registration.nanny,
+                  worker.registration.life,
+                  detail,
+                  reason == LossReason::kHeartbeat,
+                  {},
+                  now_ + config_.report_patience};
+  const bool blameless = reason == LossReason::kOrderly || (worker.ends_at && now_ >= *worker.ends_at);
   for (std::size_t i = 0; i < bound.size(); ++i) {
     Task& task = tasks_[bound[i]];
     task.worker = kNoSlot;
     task.missing = 0;
     end_asking(task);
     const bool likely = task.phase == TaskPhase::kRunning || i < worker.registration.threads;
-    if (reason != LossReason::kOrderly && task.phase != TaskPhase::kRetracting && blame(task, worker, likely)) {
-      stopped.push_back(task.id);
-    }
+    if (!blameless && task.phase != TaskPhase::kRetracting) inquest.suspects.push_back({task.id, task.attempt, likely});
   }
   // The tables know of the loss; now the tasks do. Those that were ready or bound have no place now: they take no part
   // in output_gone and look for themselves afterwards.
@@ -162,10 +191,15 @@ void Core::lose_worker(WorkerSlot gone, LossReason reason, const std::string& de
   for (const auto& [slot, o] : lost) recompute(slot);
   for (Slot slot : ready) enter(slot);
   for (Slot slot : bound) reenter(slot);
-  for (TaskId task : stopped) {
-    if (const Slot slot = find_slot(task); slot != kNoSlot) fail(task, killed_worker(tasks_[slot], worker, detail));
-  }
   free_workers_.push_back(gone);
+  if (inquest.suspects.empty()) return;
+  const bool to_be_reported = inquest.nanny != 0 && (reason == LossReason::kConnection || inquest.vanished);
+  if (!to_be_reported || worker.death) return judge(std::move(inquest), worker.death ? &*worker.death : nullptr);
+  if (inquests_.size() == kMostInquests) {
+    judge(std::move(inquests_.front()), nullptr);
+    inquests_.pop_front();
+  }
+  inquests_.push_back(std::move(inquest));
 }
 
 // A bound task whose worker is gone.
@@ -180,29 +214,6 @@ void Core::reenter(Slot slot) {
     tidy(slot);
     retire_session(account);
   }
-}
-
-ErrorInfo Core::killed_worker(const Task& task, const Worker& worker, const std::string& detail) const {
-  std::string names;
-  for (const std::string& name : deaths_.at(task.id)) names += (names.empty() ? "" : ", ") + name;
-  ErrorInfo error;
-  error.code = ErrorCode::kKilledWorker;
-  error.message = fmt::format("the workers {} died while they had this task{}", names,
-                              detail.empty() ? "" : fmt::format(" (the last one: {})", detail));
-  error.worker = fmt::format("{} ({})", worker.registration.name, worker.registration.address);
-  return error;
-}
-
-// Whether the task has used up its workers. Which of a worker's tasks were executing when it died is not known here (a
-// nanny beside it will know); so those that came first, as many as it had threads, are taken to have been, and the rest
-// count for less. Any task that always kills its worker is stopped in the end, and one that was merely near seldom is.
-bool Core::blame(Task& task, const Worker& worker, bool likely) {
-  if (!layer_of_task(task).is_active(index_of(task.id))) return false;
-  constexpr std::uint32_t kNearFactor = 3;
-  deaths_[task.id].push_back(worker.registration.name);
-  if (likely) ++task.deaths;
-  ++task.near_deaths;
-  return task.deaths >= config_.allowed_deaths || task.near_deaths >= kNearFactor * config_.allowed_deaths;
 }
 
 }  // namespace tegula::scheduler

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -17,6 +18,30 @@
 
 namespace tegula::scheduler {
 
+// A worker that is gone, and whose nanny has not said yet why. Its tasks go on elsewhere meanwhile.
+struct Inquest {
+  // What the worker had when it went. `likely`: it may well have executed it.
+  struct Suspect {
+    TaskId task{};
+    AttemptId attempt{};
+    bool likely = false;
+  };
+  std::string name, address;  // of the worker
+  std::uint64_t nanny = 0;
+  std::uint32_t life = 0;
+  std::string detail;     // what is known of the loss
+  bool vanished = false;  // nothing was heard of it any more: its machine or the way to it may be gone
+  std::vector<Suspect> suspects;
+  Time deadline{};  // for the report
+};
+
+// That a worker died which had a task.
+struct Death {
+  std::string worker;  // its name
+  std::string cause;
+  bool certain = false;  // that it executed the task
+};
+
 struct Worker {
   WorkerId id{};
   WorkerSlot slot = 0;
@@ -24,6 +49,8 @@ struct Worker {
   msg::RegisterWorker registration;
   msg::WorkerHeartbeat heartbeat;
   Time last_heard{};
+  std::optional<Time> ends_at;           // its lifetime, when it told one
+  std::optional<msg::WorkerDied> death;  // reported, while its connection is still there
 
   std::uint64_t granted = 0, spent = 0;  // slots, cumulative
   std::uint64_t answered = 0;            // attempts that came back, however

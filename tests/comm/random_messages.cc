@@ -45,6 +45,7 @@ class Filler {
   void fill(ErrorCode& value) { value = static_cast<ErrorCode>(below(21)); }
   void fill(msg::QueryKind& value) { value = static_cast<msg::QueryKind>(below(6)); }
   void fill(msg::CommandKind& value) { value = static_cast<msg::CommandKind>(below(5)); }
+  void fill(msg::DeathCause& value) { value = static_cast<msg::DeathCause>(below(7)); }
   void fill(DType& value) { value = static_cast<DType>(below(kDTypeCount)); }
   void fill(std::string& value) {
     value.resize(below(3) == 0 ? 0 : below(40));

@@ -60,6 +60,8 @@ std::vector<Scenario> scenarios() {
   add("spilling_and_loss", [](Scenario& s) { s.memory_limit = 24, s.spill = true, s.threads = 2, s.losses = 1; });
   add("operator", [](Scenario& s) { s.orders = 1, s.losses = 1; });
   add("surplus", [](Scenario& s) { s.orders = 1, s.ticks = 1; });
+  add("nannies", [](Scenario& s) { s.losses = 1, s.slow_news = true, s.nannies = true; });
+  add("draining", [](Scenario& s) { s.drains = 1, s.client_steps = 1; });
   add("busy_peers", [](Scenario& s) { s.busy_answers = 1, s.client_steps = 1; });
   add("single_messages", [](Scenario& s) { s.single_messages = true, s.client_steps = 1; });
   add("long_turns", [](Scenario& s) { s.gather = true, s.client_steps = 1; });

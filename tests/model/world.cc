@@ -187,6 +187,7 @@ World::World(std::shared_ptr<const Scenario> scenario)
   config.log_size = 0;
   config.worker_timeout = {};
   if (scenario_->short_tasks) config.short_task = std::chrono::hours(1);
+  if (scenario_->nannies) config.allowed_deaths = 1;
   if (scenario_->step_by_step) {
     config.expansion_steps = 1;
     config.root_margin = 0;
@@ -227,6 +228,7 @@ void World::join(std::uint32_t worker) {
   about.memory_limit = options.memory_limit;
   about.kernels = {"test.step"};
   about.slots_granted = node.core->slots_granted();
+  if (scenario_->nannies) about.nanny = about.life = worker + 1;
   to_scheduler(scheduler::WorkerJoined{id_of(worker), about});
 }
 
@@ -264,6 +266,12 @@ void World::add_worker_choices(std::uint32_t worker, std::vector<Choice>& found)
   if (node.live() && losses_ < scenario_->losses) {
     found.push_back({Kind::kDie, true, worker, 0, {}});
     if (scenario_->slow_news) found.push_back({Kind::kLost, true, worker, 0, {}});
+  }
+  if (node.live() && !node.retires && drains_ < scenario_->drains) {
+    found.push_back({Kind::kDrain, true, worker, 0, {}});
+  }
+  if (node.dead && scenario_->nannies && !node.reported && !node.retires) {
+    for (const std::uint32_t blame : {0u, 1u}) found.push_back({Kind::kReport, true, worker, blame, {}});
   }
   if (node.dead) return;
   // The executor says at once whether it can give an attempt back.
@@ -432,6 +440,14 @@ void World::apply(const Choice& choice) {
       ++orders_;
       order(choice);
       break;
+    case Kind::kDrain:
+      ++drains_;
+      node.retires = true;
+      send(node.to_scheduler, {msg::WorkerDraining{"tired"}});
+      break;
+    case Kind::kReport:
+      report(choice);
+      break;
   }
   if (!unsettled_) check_counters();
 }
@@ -439,6 +455,7 @@ void World::apply(const Choice& choice) {
 void World::die(std::uint32_t worker) {
   Node& node = nodes_[worker];
   node.dead = true;
+  for (const auto& [attempt, job] : node.jobs) node.executing.push_back(attempt);
   node.core.reset();
   node.jobs.clear();
   node.files.clear();
@@ -452,6 +469,17 @@ void World::lose(std::uint32_t worker) {
   node.to_worker.clear();
   node.to_scheduler.clear();
   to_scheduler(scheduler::WorkerLost{id_of(worker), scheduler::LossReason::kConnection, "it died"});
+}
+
+void World::report(const Choice& choice) {
+  Node& node = nodes_[choice.worker];
+  node.reported = true;
+  msg::WorkerDied died;
+  died.nanny = died.life = choice.worker + 1;
+  died.cause = choice.other != 0 ? msg::DeathCause::kSignal : msg::DeathCause::kOrderly;
+  died.executing = node.executing;
+  blamed_ = blamed_ || choice.other != 0;
+  to_scheduler(scheduler::DeathReported{std::move(died)});
 }
 
 void World::client_step(const Choice& choice) {
@@ -557,6 +585,7 @@ void World::to_client(const msg::Message& message) {
     want.error = erred->error.code;
     const bool expected = (want.error == ErrorCode::kCancelled && want.cancelled) ||
                           (want.error == ErrorCode::kKernelFailed && kernel_failures_ > 0) ||
+                          (want.error == ErrorCode::kKilledWorker && blamed_) ||
                           (want.error == ErrorCode::kTaskTooLarge && scenario_->memory_limit != 0 &&
                            scenario_->need > scenario_->memory_limit);
     if (!expected) violated("the client hears of an error that nobody made: " + erred->error.message);
@@ -894,6 +923,10 @@ void World::describe(CanonicalHash& hash) const {
     hash.add(node.dead);
     hash.add(node.lost);
     hash.add(node.retires);
+    hash.add(node.reported);
+    if (!node.reported) {
+      for (const AttemptId attempt : node.executing) hash.attempt(attempt);
+    }
     if (node.core) node.core->canonical_hash(hash, node.now);
     model::describe(hash, id_of(worker), node.to_worker);
     model::describe(hash, id_of(worker), node.to_scheduler);
@@ -929,8 +962,9 @@ void World::describe(CanonicalHash& hash) const {
   }
   hash.add(unsettled_);
   hash.add(left_);
-  for (const unsigned had :
-       {losses_, kernel_failures_, busy_answers_, client_steps_, orders_, ticks_, answered_orders_, disk_failures_}) {
+  hash.add(blamed_);
+  for (const unsigned had : {losses_, kernel_failures_, busy_answers_, client_steps_, orders_, ticks_, answered_orders_,
+                             disk_failures_, drains_}) {
     hash.add(std::uint64_t{had});
   }
 }
@@ -1006,6 +1040,11 @@ std::string World::describe(const Choice& choice) const {
       return fmt::format("operator retires {}", self);
     case Kind::kRebalance:
       return "operator rebalances";
+    case Kind::kDrain:
+      return fmt::format("{} wishes to end", self);
+    case Kind::kReport:
+      return fmt::format("the nanny of {} reports its death, {}", self,
+                         choice.other != 0 ? "by its kernel" : "by nobody's fault");
   }
   return "?";
 }

@@ -51,6 +51,8 @@ struct Scenario {
   unsigned client_steps = 0;  // releases, cancels, wants once more, leaves
   unsigned ticks = 0;         // that the scheduler hears of
   unsigned orders = 0;        // of an operator: copy a result, retire a worker, rebalance
+  unsigned drains = 0;        // workers that wish to end
+  bool nannies = false;       // report, or never do, how a worker died; a kernel may have been to blame
 
   bool single_messages = false;  // every message travels alone; else those of one turn arrive together
   bool gather = false;           // several frames may reach the scheduler before it settles
@@ -109,11 +111,13 @@ struct Choice {
     kReplicate,    // an operator
     kRetire,       //
     kRebalance,    //
+    kDrain,        // a worker wishes to end
+    kReport,       // of a nanny
   };
   Kind kind = Kind::kSettle;
   bool optional = false;  // it may never happen
   std::uint32_t worker = 0;
-  std::uint32_t other = 0;  // the peer, or the task of a client's step
+  std::uint32_t other = 0;  // the peer, the task of a client's step, or whether a kernel was to blame for a death
   AttemptId attempt{};
   worker::FileId file = 0;
 };
@@ -159,6 +163,8 @@ class World {
     bool dead = false;  // the process
     bool lost = false;  // to the scheduler
     bool retires = false;
+    bool reported = false;             // how it died
+    std::vector<AttemptId> executing;  // when it died
     Shared<worker::WorkerState> core;
     worker::Time now{};
     std::deque<Frame> to_worker, to_scheduler;
@@ -188,6 +194,7 @@ class World {
   void die(std::uint32_t worker);
   void lose(std::uint32_t worker);
   void client_step(const Choice& choice);
+  void report(const Choice& choice);
   void leave();
   void order(const Choice& choice);
   void add_worker_choices(std::uint32_t worker, std::vector<Choice>& found) const;
@@ -226,7 +233,8 @@ class World {
   std::uint64_t sequence_ = 0;
   // Had so far.
   unsigned losses_ = 0, kernel_failures_ = 0, busy_answers_ = 0, client_steps_ = 0, orders_ = 0, ticks_ = 0;
-  unsigned disk_failures_ = 0;
+  unsigned disk_failures_ = 0, drains_ = 0;
+  bool blamed_ = false;  // a kernel, for a death
   unsigned answered_orders_ = 0;
 };
 

@@ -530,6 +530,9 @@ class Storm {
     collect();
     switch (pick(10)) {
       case 0:
+        if (workers_.size() > 2 && pick(6) == 0) {
+          return cluster_.from_worker(workers_[pick(workers_.size())], msg::WorkerDraining{"scaled down"});
+        }
         return join();
       case 1:
         if (workers_.size() > 1 && pick(3) == 0) cluster_.handle(WorkerLost{draw(workers_)});

@@ -30,6 +30,8 @@ struct FakeWorker {
   std::map<AttemptId, Attempt> attempts;
   AttemptId last_attempt{};
   std::uint64_t granted = 0, sent = 0, received = 0;
+  std::uint64_t nanny = 0;
+  std::uint32_t threads = 1;
 
   void answer(AttemptId attempt, msg::Message message) {
     attempts.erase(attempt);
@@ -151,6 +153,8 @@ class Storm {
     config.log_size = 4096;
     config.worker_timeout = Time{};
     if (seed % 4 != 0) config.short_task = std::chrono::hours(1);
+    config.allowed_deaths = 1 + seed % 3;
+    config.report_patience = std::chrono::milliseconds(50);
     return config;
   }
   std::size_t pick(std::size_t low, std::size_t high) {
@@ -179,7 +183,11 @@ class Storm {
     msg::RegisterWorker about;
     about.name = "w" + std::to_string(last_worker_);
     about.address = about.name;
-    about.threads = static_cast<std::uint32_t>(pick(1, 2));
+    about.threads = worker.threads = static_cast<std::uint32_t>(pick(1, 2));
+    if (chance(2)) {
+      about.nanny = worker.nanny = kFirstNanny + last_worker_;
+      about.life = 1;
+    }
     about.kernels = {"test.nop"};
     if (workers_.empty() || calm_ || chance(2)) about.kernels.push_back("test.rare");
     about.slots_granted = worker.granted;
@@ -191,10 +199,35 @@ class Storm {
     handle(WorkerJoined{id, about});
   }
   void kill(WorkerId id) {
+    if (workers_.at(id).nanny != 0) report_death(workers_.at(id));
     workers_.erase(id);
     liar_ids_.erase(id);
     cluster_.sent_to_worker.erase(id);
     handle(WorkerLost{id, chance(2) ? LossReason::kConnection : LossReason::kOrderly, "killed"});
+  }
+  // Before the loss is known, some time after it, or never.
+  void report_death(const FakeWorker& worker) {
+    msg::WorkerDied died;
+    died.name = "worker";
+    died.nanny = worker.nanny;
+    died.life = 1;
+    died.cause = static_cast<msg::DeathCause>(pick(0, 6));
+    died.detail = "so it is told";
+    for (const auto& [attempt, what] : worker.attempts) {
+      if (what.executing && died.executing.size() < worker.threads) died.executing.push_back(attempt);
+    }
+    if (chance(3)) return;
+    if (chance(2)) return handle(DeathReported{std::move(died)});
+    reports_.push_back(std::move(died));
+  }
+  // Of anybody, with anything.
+  void false_report() {
+    msg::WorkerDied died;
+    died.nanny = kFirstNanny + pick(0, last_worker_ + 2);
+    died.life = static_cast<std::uint32_t>(pick(0, 2));
+    died.cause = static_cast<msg::DeathCause>(pick(0, 6));
+    for (std::size_t i = pick(0, 5); i > 0; --i) died.executing.push_back(static_cast<AttemptId>(pick(0, 50)));
+    handle(DeathReported{std::move(died)});
   }
   FakeWorker& any_worker() {
     auto at = workers_.begin();
@@ -550,6 +583,11 @@ class Storm {
     if (what < 9 && chance(2) && !workers_.empty()) return kill(any_worker().id);
     if (what < 10) return handle(Tick{});
     if (what < 11 && chance(4) && clients_.size() < 4) return attach_new();
+    if (what < 12 && !reports_.empty()) {
+      handle(DeathReported{std::move(reports_.front())});
+      return reports_.pop_front();
+    }
+    if (what < 12 && liars_ && chance(3)) return false_report();
     if (workers_.empty()) return;
     FakeWorker& worker = any_worker();
     if (what < 13) return beat(worker);
@@ -583,6 +621,8 @@ class Storm {
   std::set<std::pair<std::uint64_t, LayerNumber>> forgotten_;
   std::uint32_t last_worker_ = 0;
   std::uint64_t last_connection_ = 0;
+  static constexpr std::uint64_t kFirstNanny = 1000;
+  std::deque<msg::WorkerDied> reports_;  // of deaths, on their way
 };
 
 class HonestWorkers : public testing::TestWithParam<unsigned> {};

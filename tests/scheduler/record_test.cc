@@ -43,6 +43,8 @@ class Recorded {
     about.threads = 2;
     about.kernels = {"test.nop"};
     about.slots_granted = 2;
+    about.nanny = 9;
+    about.life = 1;
     std::deque<msg::Assign> assigns;
     std::uint64_t granted = 2;
     const auto take = [&](const std::vector<Action>& actions) {
@@ -111,9 +113,14 @@ TEST(Record, LeadsToTheSameState) {
   config.seed = 42;
   config.root_margin = 3;
   config.stall_report = std::chrono::seconds(7);
+  config.allowed_deaths = 1;
   Recorded recorded(folder.file("r"), config);
   recorded.live(5);
+  const auto bound = recorded.state.bound_to(WorkerId{1});
+  ASSERT_FALSE(bound.empty());
   recorded.handle(WorkerLost{WorkerId{1}, LossReason::kHeartbeat, "silence"});
+  recorded.handle(DeathReported{{"w", 9, 1, msg::DeathCause::kSignal, "signal 11", {bound.front().second}}});
+  EXPECT_GT(recorded.state.counters().erred, 0u);
   const Replayed again = replay(folder.file("r"));
   EXPECT_EQ(again.given, recorded.given);
   EXPECT_EQ(dump_of(again.state), dump_of(recorded.state));

@@ -7,11 +7,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <stdexcept>
+#include <string_view>
 
 namespace tegula::test {
 namespace {
@@ -59,10 +61,14 @@ TemporaryDirectory::~TemporaryDirectory() {
 ChildProcess::ChildProcess(const std::vector<std::string>& arguments, const std::vector<std::string>& environment) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error(std::string("pipe: ") + std::strerror(errno));
-  std::vector<std::string> own_arguments = arguments, own_environment;
-  for (char** entry = environ; *entry != nullptr; ++entry) own_environment.emplace_back(*entry);
-  own_environment.insert(own_environment.begin(), environment.begin(),
-                         environment.end());  // the first entry of a name counts
+  std::vector<std::string> own_arguments = arguments, own_environment = environment;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view inherited = *entry;
+    const std::string_view name = inherited.substr(0, inherited.find('=') + 1);
+    const bool replaced = std::any_of(environment.begin(), environment.end(),
+                                      [name](const std::string& own) { return own.starts_with(name); });
+    if (!replaced) own_environment.emplace_back(inherited);
+  }
   const auto argv = pointers(own_arguments), envp = pointers(own_environment);
   const pid_t parent = getpid();
   pid_ = fork();

@@ -12,6 +12,7 @@
 
 #include "tests/worker/core_fixture.h"
 #include "tests/worker/test_kernels.h"
+#include "worker/nanny/vitals.h"
 
 namespace tegula::worker {
 namespace {
@@ -27,23 +28,21 @@ class ExecutorTest : public ::testing::Test {
     EXPECT_EQ(prepared_now(), 0) << "every prepared layer is released";
   }
 
-  void start(unsigned threads) {
-    executor = std::make_unique<Executor>(
-        threads, "test", pool,
-        [this] {
-          const std::lock_guard lock(mutex);
-          notified = true;
-          changed.notify_all();
-        },
-        Executor::Idling{});
+  void start(unsigned threads, Vitals* vitals = nullptr) {
+    const auto notify = [this] {
+      const std::lock_guard lock(mutex);
+      notified = true;
+      changed.notify_all();
+    };
+    executor = std::make_unique<Executor>(threads, "test", pool, notify, Executor::Idling{}, vitals);
   }
 
   std::shared_ptr<LayerRun> layer(const std::string& kernel, std::int64_t tasks = 1, std::int64_t items = 4,
-                                  Bytes params = {}) {
+                                  Bytes params = {}, std::chrono::nanoseconds time_limit = {}) {
     auto description = std::make_shared<Layer>(*make_layer("layer", tasks, items));
     description->kernel = kernel;
     description->params = std::move(params);
-    layers.push_back(std::make_shared<LayerRun>(description, *kernels));
+    layers.push_back(std::make_shared<LayerRun>(description, *kernels, time_limit));
     return layers.back();
   }
 
@@ -210,6 +209,39 @@ TEST_F(ExecutorTest, WhatHasNotBegunCanBeRecalledAndWhatRunsCanBeCancelled) {
   open_gate();
   events = ends(1);
   EXPECT_EQ(std::get<KernelFinished>(events[0]).attempt, AttemptId{3});
+}
+
+TEST_F(ExecutorTest, AKernelThatStopsWhenItsTimeIsOverFailsAsThat) {
+  start(1);
+  close_gate();
+  submit(job(1, layer("test.gate", 1, 4, {}, std::chrono::nanoseconds(1))));
+  wait_until_at_gate(1);
+  const Executor::Overdue overdue = executor->check_limits(std::chrono::hours(1));
+  EXPECT_TRUE(overdue.limited);
+  EXPECT_EQ(overdue.stuck, 0u);
+  const auto events = ends(1);
+  EXPECT_EQ(std::get<KernelFailed>(events[0]).error.code, ErrorCode::kTimeout);
+  submit(job(2, layer("test.index")));  // the thread is there for others
+  EXPECT_EQ(std::get<KernelFinished>(ends(1)[0]).attempt, AttemptId{2});
+  EXPECT_FALSE(executor->check_limits(std::chrono::hours(1)).limited);
+}
+
+TEST_F(ExecutorTest, ATaskFailsWithoutItsKernelWhenThatDoesNotStop) {
+  Vitals vitals;
+  start(1, &vitals);
+  close_gate();
+  submit(job(7, layer("test.deaf", 1, 4, {}, std::chrono::nanoseconds(1))));
+  wait_until_at_gate(1);
+  EXPECT_THAT(vitals.executing(), testing::ElementsAre(AttemptId{7}));
+  EXPECT_EQ(executor->check_limits({}).stuck, 1u);
+  EXPECT_EQ(executor->check_limits({}).stuck, 0u) << "told once";
+  EXPECT_EQ(std::get<KernelFailed>(ends(1)[0]).error.code, ErrorCode::kTimeout);
+  EXPECT_THAT(vitals.executing(), testing::IsEmpty()) << "nobody's task any more";
+  open_gate();
+  submit(job(8, layer("test.index")));
+  const auto events = ends(1);
+  ASSERT_EQ(events.size(), 1u) << "the late end of the other is for nobody";
+  EXPECT_EQ(std::get<KernelFinished>(events[0]).attempt, AttemptId{8});
 }
 
 TEST_F(ExecutorTest, AfterAbandonAllOldEndsAreForNobody) {

@@ -165,6 +165,9 @@ class TestWorker {
       throw std::runtime_error("the worker goes on");
     return *exit_;
   }
+  void drain(std::chrono::nanoseconds deadline) {
+    loop_.run_and_wait([&] { server_->drain("a test", deadline); });
+  }
   void stop(bool orderly = true) {
     loop_.run_and_wait([&] { server_->stop(orderly); });
   }

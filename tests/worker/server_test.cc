@@ -277,6 +277,20 @@ TEST_P(ServerTest, LeavesInOrder) {
   scheduler.wait_until_gone(0);
 }
 
+TEST_P(ServerTest, DrainsUntilItIsSentAwayOrItsTimeIsUp) {
+  TestWorker& first = add_worker();
+  first.drain(std::chrono::hours(1));
+  scheduler.wait_for<msg::WorkerDraining>(0);
+  scheduler.send(0, {msg::Shutdown{"all is elsewhere"}});
+  EXPECT_EQ(first.wait_for_exit().kind, WorkerExit::Kind::kShutdown);
+  TestWorker& second = add_worker();
+  second.drain(std::chrono::hours(1));
+  second.drain(std::chrono::milliseconds(1));  // in more of a hurry
+  const WorkerExit exit = second.wait_for_exit();
+  EXPECT_EQ(exit.kind, WorkerExit::Kind::kStopped);
+  scheduler.wait_for<msg::WorkerLeaving>(1);
+}
+
 TEST_P(ServerTest, IsSentAway) {
   TestWorker& worker = add_worker();
   close_gate();

@@ -148,6 +148,13 @@ int gate(const tegula_task*, tegula_array*, void*, tegula_context* context) {
   return result;
 }
 
+int deaf(const tegula_task*, tegula_array*, void*, tegula_context*) {
+  ++at_gate;
+  while (!gate_open) std::this_thread::yield();
+  --at_gate;
+  return TEGULA_OK;
+}
+
 const tegula_kernel kKernels[] = {
     {"test.nop", prepare, release, plan, nop},
     {"test.index", prepare, release, plan, index},
@@ -160,6 +167,7 @@ const tegula_kernel kKernels[] = {
     {"test.scratch", prepare, release, plan_scratch, use_scratch},
     {"test.refuse", refuse, release, plan, nop},
     {"test.gate", prepare, release, plan, gate},
+    {"test.deaf", prepare, release, plan, deaf},
 };
 const tegula_library kLibrary = {TEGULA_KERNEL_ABI, "test", "", std::size(kKernels), kKernels};
 

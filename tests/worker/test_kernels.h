@@ -10,6 +10,7 @@
 //   test.scratch  wants params[0..8) bytes of scratch and writes to all of it
 //   test.refuse   its prepare refuses the parameters
 //   test.gate     runs until open_gate() or cancellation (then fails with TEGULA_ECANCELLED)
+//   test.deaf     runs until open_gate()
 #pragma once
 
 #include <memory>

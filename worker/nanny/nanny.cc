@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "comm/event_loop.h"
+#include "comm/messages.h"
 #include "src/config.h"
 #include "src/log.h"
 #include "tegula/error.h"
@@ -22,8 +23,7 @@ constexpr std::string_view kLog = "nanny";
 constexpr Duration kCheckInterval = std::chrono::milliseconds(250);
 constexpr Duration kShortest = std::chrono::milliseconds(10);
 constexpr Duration kStartAgain = std::chrono::seconds(1);
-constexpr Duration kHurry = std::chrono::seconds(5);  // for an orderly end after SIGINT
-constexpr unsigned kOverMemoryChecks = 2;             // in a row: the worker's own count may lag behind by a moment
+constexpr unsigned kOverMemoryChecks = 2;  // in a row: the worker's own count may lag behind by a moment
 
 std::string in_seconds(Duration time) { return fmt::format("{:.3g} s", std::chrono::duration<double>(time).count()); }
 
@@ -35,7 +35,9 @@ struct Child {
   RestartPolicy policy;
   std::optional<WorkerProcess> process;
   std::unique_ptr<EventLoop::Timer> restart;
-  std::string killed_because;  // by this nanny
+  std::uint32_t life = 0;       // of the process there is now, or was last
+  std::string killed_because;   // by this nanny
+  msg::DeathCause killed_as{};  // then
   std::optional<std::uint64_t> oom_before;
   unsigned over_memory = 0;  // checks in a row
 };
@@ -45,6 +47,10 @@ class Nanny {
   Nanny(EventLoop& loop, NannyOptions options) : loop_(loop), options_(std::move(options)) {
     for (ProcessSpec& spec : options_.workers) {
       children_.push_back(std::make_unique<Child>(std::move(spec), options_.restart));
+    }
+    if (options_.find_scheduler) {
+      reporter_.emplace(loop_, options_.comm, options_.find_scheduler);
+      reporter_->on_idle = [this] { stop_if_done(); };
     }
     check_interval_ =
         options_.hang_timeout > Duration{0} ? std::min(kCheckInterval, options_.hang_timeout / 4) : kCheckInterval;
@@ -73,7 +79,7 @@ class Nanny {
     child.over_memory = 0;
     child.oom_before = oom_.kills();
     try {
-      child.process.emplace(child.spec);
+      child.process.emplace(child.spec, ++child.life);
     } catch (const Error& error) {  // the machine is out of something; that may pass
       log::error(kLog, "worker {}: {}; tries again in {}", child.spec.name, error.what(), in_seconds(kStartAgain));
       child.restart = loop_.after(kStartAgain, [this, &child] { start(child); });
@@ -89,9 +95,13 @@ class Nanny {
       if (!child->process) continue;
       if (const std::optional<int> wait_status = child->process->poll()) ended(*child, *wait_status);
     }
+    stop_if_done();
+  }
+
+  void stop_if_done() {
     const bool done = std::none_of(children_.begin(), children_.end(),
                                    [](const auto& child) { return child->process || child->restart != nullptr; });
-    if (done) loop_.stop();
+    if (done && (!reporter_ || !reporter_->busy())) loop_.stop();
   }
 
   void ended(Child& child, int wait_status) {
@@ -101,7 +111,13 @@ class Nanny {
     end.meant_to = vitals.ending.load() != 0;
     end.joined = vitals.incarnation.load() != 0;
     end.lived = Duration(steady_ns() - child.process->started());
-    const std::string cause = cause_of(child, end);
+    msg::WorkerDied died = cause_of(child, end);
+    const std::string cause = died.detail;
+    died.executing = vitals.executing();
+    // Who ended on purpose has told the scheduler itself.
+    if (reporter_ && end.joined && !(end.meant_to && WIFEXITED(wait_status))) {
+      reporter_->report(std::move(died), static_cast<Incarnation>(vitals.incarnation.load()));
+    }
     child.process.reset();
 
     if (ending_) {
@@ -122,17 +138,43 @@ class Nanny {
     note_status(verdict.status);
   }
 
-  std::string cause_of(const Child& child, const ProcessEnd& end) const {
-    if (!child.killed_because.empty()) return "killed by its nanny: " + child.killed_because;
-    if (WIFEXITED(end.wait_status)) {
-      const std::string text = "ended with " + describe_wait_status(end.wait_status);
-      return end.joined && !end.meant_to ? text + " in the middle of its work" : text;
+  // What a death is put down to. Signals that somebody sends to end a process say nothing about its tasks.
+  msg::WorkerDied cause_of(const Child& child, const ProcessEnd& end) const {
+    msg::WorkerDied died;
+    died.name = child.spec.name;
+    died.nanny = child.spec.nanny;
+    died.life = child.life;
+    const std::string how = describe_wait_status(end.wait_status);
+    if (!child.killed_because.empty()) {
+      died.cause = child.killed_as;
+      died.detail = "killed by its nanny: " + child.killed_because;
+    } else if (WIFEXITED(end.wait_status)) {
+      const bool crash = end.joined && !end.meant_to;
+      died.cause = crash ? msg::DeathCause::kExit : msg::DeathCause::kOrderly;
+      died.detail = "ended with " + how + (crash ? " in the middle of its work" : "");
+    } else {
+      const int signal = WTERMSIG(end.wait_status);
+      died.cause = msg::DeathCause::kSignal;
+      died.detail = "killed by " + how;
+      if (signal == SIGKILL) look_for_lack_of_memory(child, died);
+      if (signal == SIGTERM || signal == SIGINT || signal == SIGHUP || signal == SIGQUIT) {
+        died.cause = msg::DeathCause::kKilled;
+      }
     }
-    if (WTERMSIG(end.wait_status) == SIGKILL && child.oom_before) {
-      const std::optional<std::uint64_t> now = oom_.kills();
-      if (now && *now > *child.oom_before) return "killed by the kernel for want of memory";
+    return died;
+  }
+
+  void look_for_lack_of_memory(const Child& child, msg::WorkerDied& died) const {
+    died.cause = msg::DeathCause::kKilled;
+    const std::optional<std::uint64_t> kills = oom_.kills();
+    if (!kills || !child.oom_before) {
+      died.detail += ", perhaps for want of memory, which cannot be told here";
+    } else if (*kills > *child.oom_before) {
+      died.cause = msg::DeathCause::kOutOfMemory;
+      died.detail = "killed by the kernel for want of memory";
+    } else {
+      died.detail += " by somebody";
     }
-    return "killed by " + describe_wait_status(end.wait_status);
   }
 
   void note_status(int status) {
@@ -142,7 +184,7 @@ class Nanny {
   void end_all(int signal) {
     const Order order = ending_ ? Order::kLeave : signal == SIGINT ? Order::kHurry : Order::kDrain;
     const Duration patience = order == Order::kLeave   ? Duration{0}
-                              : order == Order::kHurry ? std::min(kHurry, options_.drain_timeout)
+                              : order == Order::kHurry ? std::min(kHurryTime, options_.drain_timeout)
                                                        : options_.drain_timeout;
     if (!ending_) log::info(kLog, "asked to end: the workers have {}", in_seconds(patience));
     ending_ = true;
@@ -154,7 +196,7 @@ class Nanny {
     }
     last_timer_ = loop_.after(patience + options_.last_patience, [this] {
       for (const auto& child : children_) {
-        if (child->process) kill_child(*child, "it had not ended when its time was up");
+        if (child->process) kill_child(*child, msg::DeathCause::kOrderly, "it had not ended when its time was up");
       }
     });
     reap();
@@ -177,11 +219,14 @@ class Nanny {
 
   void check(Child& child, std::int64_t now) {
     const WorkerProcess& process = *child.process;
-    const std::int64_t seen = std::max({process.vitals().beat.load(), process.started(), awake_since_});
-    const Duration silent(now - seen);
+    // One that has not begun to beat loads its kernels or waits for the scheduler's file, for which it has a limit.
+    const std::int64_t beat = process.vitals().beat.load();
+    const Duration silent(beat == 0 ? 0 : now - std::max(beat, awake_since_));
     if (options_.hang_timeout > Duration{0} && silent > options_.hang_timeout) {
-      return kill_child(child, fmt::format("its event loop has not run for {}{}", in_seconds(silent),
-                                           process.stopped() ? ", the process is stopped" : ""));
+      const bool stopped = process.stopped();
+      return kill_child(child, stopped ? msg::DeathCause::kOrderly : msg::DeathCause::kHung,
+                        fmt::format("its event loop has not run for {}{}", in_seconds(silent),
+                                    stopped ? ", the process is stopped" : ""));
     }
     if (options_.memory_limit != 0 && options_.terminate_fraction > 0) check_memory(child);
   }
@@ -198,14 +243,16 @@ class Nanny {
     const bool over = grown > limit && grown - own > limit / 2;
     child.over_memory = over ? child.over_memory + 1 : 0;
     if (child.over_memory < kOverMemoryChecks) return;
-    kill_child(child, fmt::format("{} are resident, of which results and reservations are {}; the limit is {}",
-                                  format_bytes(static_cast<std::uint64_t>(resident)),
-                                  format_bytes(static_cast<std::uint64_t>(own)), format_bytes(options_.memory_limit)));
+    kill_child(child, msg::DeathCause::kOverMemory,
+               fmt::format("{} are resident, of which results and reservations are {}; the limit is {}",
+                           format_bytes(static_cast<std::uint64_t>(resident)),
+                           format_bytes(static_cast<std::uint64_t>(own)), format_bytes(options_.memory_limit)));
   }
 
-  void kill_child(Child& child, std::string reason) {
+  void kill_child(Child& child, msg::DeathCause cause, std::string reason) {
     if (!child.killed_because.empty()) return;
     log::warning(kLog, "kills worker {} (process {}): {}", child.spec.name, child.process->pid(), reason);
+    child.killed_as = cause;
     child.killed_because = std::move(reason);
     child.process->signal(SIGKILL);
   }
@@ -219,6 +266,7 @@ class Nanny {
   std::int64_t awake_since_ = 0;
   bool ending_ = false;
   int status_ = 0;
+  std::optional<DeathReporter> reporter_;
   std::unique_ptr<EventLoop::Timer> check_timer_, last_timer_;
 };
 

@@ -3,9 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
+#include "comm/transport.h"
+#include "worker/nanny/reporter.h"
 #include "worker/nanny/restart_policy.h"
 #include "worker/nanny/worker_process.h"
 
@@ -13,6 +16,8 @@ namespace tegula::worker {
 
 struct NannyOptions {
   std::vector<ProcessSpec> workers;
+  std::function<SchedulerTarget()> find_scheduler;  // for reports of deaths; empty: there are none
+  CommOptions comm;
   RestartOptions restart;
   Duration hang_timeout{0};   // a worker whose event loop has not run for this long is killed; 0: never
   Duration drain_timeout{0};  // that a worker has to end in order when it is asked to

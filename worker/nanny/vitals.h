@@ -17,6 +17,7 @@ namespace tegula::worker {
 
 // What the nanny wants of the worker; it only ever rises.
 enum class Order : std::uint32_t { kNone, kDrain, kHurry, kLeave };
+inline constexpr std::chrono::nanoseconds kHurryTime = std::chrono::seconds(5);  // for an orderly end in a hurry
 
 struct Vitals {
   static constexpr std::size_t kMostThreads = 4096;
@@ -33,6 +34,8 @@ struct Vitals {
   std::array<Slot, kMostThreads> slots;
   // ---- by the nanny ----
   alignas(64) std::atomic<Order> order{Order::kNone};
+  std::uint64_t nanny = 0;  // these two before the worker starts
+  std::uint32_t life = 0;
 
   std::vector<AttemptId> executing() const;
 };

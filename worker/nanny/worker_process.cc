@@ -81,7 +81,9 @@ char state_of(pid_t pid) {
 
 }  // namespace
 
-WorkerProcess::WorkerProcess(const ProcessSpec& spec) : started_(steady_ns()) {
+WorkerProcess::WorkerProcess(const ProcessSpec& spec, std::uint32_t life) : started_(steady_ns()) {
+  shared_->nanny = spec.nanny;
+  shared_->life = life;
   std::vector<std::string> arguments = spec.arguments, environment = environment_with(spec.environment);
   arguments.insert(arguments.end(), {"--supervised", std::to_string(shared_.fd())});
   const auto argv = pointers(arguments), envp = pointers(environment);

@@ -17,13 +17,14 @@ struct ProcessSpec {
   std::vector<std::string> arguments;    // of this program; "--supervised FD" is added
   std::vector<std::string> environment;  // "NAME=value", beside what this process has; the last of a name counts
   std::vector<unsigned> cpus;            // empty: any
+  std::uint64_t nanny = 0;               // by which the scheduler knows whose worker it is
 };
 
 class WorkerProcess {
  public:
   // Starts this program anew. It dies with the calling thread, is out of reach of the terminal's signals, and has
-  // vitals of its own. Throws Error(kInternal).
-  explicit WorkerProcess(const ProcessSpec& spec);
+  // vitals of its own. Throws Error(kInternal). `life`: the how manieth it is.
+  WorkerProcess(const ProcessSpec& spec, std::uint32_t life);
   ~WorkerProcess();  // SIGKILL when it still runs; reaped
   WorkerProcess(const WorkerProcess&) = delete;
   WorkerProcess& operator=(const WorkerProcess&) = delete;
