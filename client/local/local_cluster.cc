@@ -36,7 +36,7 @@ class ProcessCluster {
     try {
       start_scheduler(client::find_program("tegula-scheduler", options_.program_directory));
       for (unsigned i = 0; i < workers_; ++i) start_worker();
-      wait_for_workers(fmt::format("the cluster did not get its {} workers", workers_),
+      wait_for_workers(fmt::format("the cluster did not get its {} workers", workers_), {},
                        [this](const std::vector<WorkerStatus>& workers) { return workers.size() >= workers_; });
     } catch (...) {
       close();
@@ -47,10 +47,12 @@ class ProcessCluster {
 
   void add_worker() {
     // By its name: how many others there are may change meanwhile.
+    const std::vector<bool> ended_before = ended();
     const std::string name = start_worker();
-    wait_for_workers("the cluster did not get its new worker", [&name](const std::vector<WorkerStatus>& workers) {
-      return std::any_of(workers.begin(), workers.end(), [&](const auto& worker) { return worker.name == name; });
-    });
+    wait_for_workers(
+        "the cluster did not get its new worker", ended_before, [&name](const std::vector<WorkerStatus>& workers) {
+          return std::any_of(workers.begin(), workers.end(), [&](const auto& worker) { return worker.name == name; });
+        });
   }
 
   void close() {
@@ -78,7 +80,7 @@ class ProcessCluster {
     const pid_t pid = spawner_.spawn(
         {program, "--host", "127.0.0.1", "--port", "0", "--http-port", "0", "--scheduler-file", path}, log);
     scheduler_children_.push_back(std::make_unique<client::Child>("tegula-scheduler", pid, log));
-    wait("the scheduler did not start", [&] {
+    wait("the scheduler did not start", {}, [&] {
       struct stat info {};
       return stat(path.c_str(), &info) == 0;  // renamed to its place when complete
     });
@@ -121,9 +123,16 @@ class ProcessCluster {
     return name;
   }
 
+  // Which of the workers have ended.
+  std::vector<bool> ended() const {
+    std::vector<bool> ended;
+    for (const auto& child : worker_children_) ended.push_back(child->ended());
+    return ended;
+  }
+
   template <typename Condition>
-  void wait_for_workers(const std::string& what, Condition condition) {
-    wait(what, [&] {
+  void wait_for_workers(const std::string& what, const std::vector<bool>& ended_before, Condition condition) {
+    wait(what, ended_before, [&] {
       try {
         return condition(client_->status(options_.start_timeout).workers);
       } catch (const Error&) {
@@ -133,18 +142,18 @@ class ProcessCluster {
     });
   }
 
-  // Until `condition` holds; throws when a daemon ends before, or the time is up.
+  // Until `condition` holds; throws when the time is up or a daemon ends, other than those that had ended before what
+  // is waited for was started.
   template <typename Condition>
-  void wait(const std::string& what, Condition condition) {
+  void wait(const std::string& what, const std::vector<bool>& ended_before, Condition condition) {
     const auto deadline = Clock::now() + options_.start_timeout;
-    std::vector<bool> ended_before;
-    for (const auto& child : worker_children_) ended_before.push_back(child->ended());
     while (!condition()) {
       if (scheduler_children_.front()->ended()) {
         throw ConnectionError(what + ": " + scheduler_children_.front()->story());
       }
       for (std::size_t i = 0; i < worker_children_.size(); ++i) {
-        if (!ended_before[i] && worker_children_[i]->ended()) {
+        const bool before = i < ended_before.size() && ended_before[i];
+        if (!before && worker_children_[i]->ended()) {
           throw ConnectionError(what + ": " + worker_children_[i]->story());
         }
       }

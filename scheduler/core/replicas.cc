@@ -85,24 +85,26 @@ void Core::end_retirement(Worker& worker) {
 // ---- replicate ----
 
 void Core::replicate(Job job, const std::vector<ResultId>& results, std::uint64_t count) {
+  for (const ResultId result : results) {
+    const Slot slot = find_slot(result.task);
+    if (slot == kNoSlot || !tasks_[slot].output(result.output).available()) {
+      throw ValueError("there is nothing to copy: " + why(result.task));
+    }
+  }
   std::uint64_t staying = 0;
   for (const auto& worker : workers_) staying += worker && worker->retiring == 0 ? 1 : 0;
   if (count == 0 || count > staying) {
     throw ValueError(fmt::format("cannot have results of {} on {} of {} workers", job.subject, count, staying));
   }
   for (const ResultId result : results) {
-    const Slot slot = find_slot(result.task);
-    if (slot == kNoSlot || !tasks_[slot].output(result.output).available()) {
-      throw ValueError("there is nothing to copy: " + why(result.task));
-    }
     std::uint64_t held = 0;
-    for (WorkerSlot holder : tasks_[slot].output(result.output).replicas.span()) {
+    for (WorkerSlot holder : tasks_[find_slot(result.task)].output(result.output).replicas.span()) {
       held += workers_[holder]->retiring == 0 ? 1 : 0;
     }
     for (; held < count; ++held) job.pending.push_back({result, {}, {}, {}});
+    copies_wanted_[result] = count;
   }
   job.kind = Job::Kind::kReplicate;
-  for (const ResultId result : results) copies_wanted_[result] = count;
   add_job(std::move(job));
 }
 
