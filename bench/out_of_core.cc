@@ -1,6 +1,6 @@
 // `tegula-bench out-of-core`: what does a job cost that is larger than memory? An array of so many times the workers'
-// memory is stored, then read twice. Beside it: the same job at half of the memory, and what the disk does by itself, by
-// direct writes and reads in the same folder, in alternation with the job.
+// memory is stored, then read twice. Beside it: the same job at half of the memory, and what the disk does by itself,
+// by direct writes and reads in the same folder, in alternation with the job.
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <unistd.h>
@@ -68,8 +68,9 @@ double rate_of(const std::string& folder, std::uint64_t bytes, bool write) {
       for (std::uint64_t i = 0; i < bytes / 2 / kTransfer; ++i) {
         const std::string path = fmt::format("{}/{}-{}", folder, t, i);
         const int file = open(path.c_str(), (write ? O_WRONLY | O_CREAT | O_TRUNC : O_RDONLY) | O_DIRECT, 0600);
-        const ssize_t moved = file < 0 ? -1 : write ? ::write(file, block.get(), kTransfer)
-                                                    : ::read(file, block.get(), kTransfer);
+        const ssize_t moved = file < 0 ? -1
+                              : write  ? ::write(file, block.get(), kTransfer)
+                                       : ::read(file, block.get(), kTransfer);
         if (moved != static_cast<ssize_t>(kTransfer)) failed = true;
         if (file >= 0) close(file);
       }
@@ -134,8 +135,8 @@ struct JobFigures {
   std::uint64_t bytes = 0;  // of the array
   double persist_s = 0, mean_s = 0, std_s = 0;
   double mean = 0, deviation = 0;
-  std::uint64_t written = 0, read = 0;       // of the disk, in all
-  std::uint64_t written_while_stored = 0;    // of these, in persist_s
+  std::uint64_t written = 0, read = 0;     // of the disk, in all
+  std::uint64_t written_while_stored = 0;  // of these, in persist_s
   std::uint64_t peak_rss = 0, samples = 0;
   double total() const { return persist_s + mean_s + std_s; }
 };
@@ -187,10 +188,10 @@ void check(const JobFigures& figures) {
 }
 
 nlohmann::ordered_json json_of(const JobFigures& figures) {
-  return {{"bytes", figures.bytes},       {"persist_s", figures.persist_s}, {"mean_s", figures.mean_s},
-          {"std_s", figures.std_s},       {"total_s", figures.total()},     {"disk_written", figures.written},
-          {"disk_read", figures.read},    {"peak_rss_bytes", figures.peak_rss}, {"rss_samples", figures.samples},
-          {"mean", figures.mean},         {"deviation", figures.deviation}};
+  return {{"bytes", figures.bytes},    {"persist_s", figures.persist_s},     {"mean_s", figures.mean_s},
+          {"std_s", figures.std_s},    {"total_s", figures.total()},         {"disk_written", figures.written},
+          {"disk_read", figures.read}, {"peak_rss_bytes", figures.peak_rss}, {"rss_samples", figures.samples},
+          {"mean", figures.mean},      {"deviation", figures.deviation}};
 }
 
 void measure(OutOfCoreOptions options) {

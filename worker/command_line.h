@@ -14,7 +14,7 @@ struct CommandLine {
   std::string config_file;
   std::vector<std::string> environment;  // "NAME=value"
   unsigned processes = 1;
-  int supervised = -1;  // in a process that a nanny started: the descriptor of its vitals
+  int supervised = -1;      // in a process that a nanny started: the descriptor of its vitals
   std::optional<int> exit;  // --help, --version, or wrong: printed already
 };
 

@@ -27,6 +27,14 @@ Chunk output_of(const Layer& layer, std::size_t output, std::uint32_t index) {
   return phantom_chunk(spec.dtype, spec.chunks.block_shape(block));
 }
 
+worker::CoreOptions core_options(unsigned threads, std::uint64_t memory_limit, std::uint32_t number) {
+  worker::CoreOptions options;
+  options.threads = threads;
+  options.memory_limit = memory_limit;
+  options.worker = fmt::format("worker-{}", number);
+  return options;
+}
+
 }  // namespace
 
 SimWorker::SimWorker(Host& host, std::uint32_t number, unsigned threads, std::uint64_t memory_limit)
@@ -34,11 +42,11 @@ SimWorker::SimWorker(Host& host, std::uint32_t number, unsigned threads, std::ui
       number_(number),
       threads_(threads),
       memory_limit_(memory_limit),
-      core_(worker::CoreOptions{threads, memory_limit, fmt::format("worker-{}", number), {}, {}}) {}
+      core_(core_options(threads, memory_limit, number)) {}
 
 void SimWorker::die() {
   alive_ = false;
-  core_ = worker::WorkerState(worker::CoreOptions{threads_, memory_limit_, {}, {}});
+  core_ = worker::WorkerState(core_options(threads_, memory_limit_, number_));
   waiting_.clear();
   layers_.clear();
 }

@@ -1,5 +1,5 @@
-// Jobs larger than memory, on real worker processes, and what may happen to the disk meanwhile. The answers are those of
-// a computation that stores nothing, to the last bit.
+// Jobs larger than memory, on real worker processes, and what may happen to the disk meanwhile. The answers are those
+// of a computation that stores nothing, to the last bit.
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/mount.h>
@@ -139,9 +139,9 @@ TEST_F(Spilling, AFullDiskIsWaitedFor) {
   const std::int64_t size = 2 * kMegabytes;
   const Array x = random_array(size, 3).persist(*client);
   const auto says_full = [&] {
-    test::ChildProcess status({test::program_path("tegula"), "status", "--json", "--scheduler",
-                               cluster->scheduler_address()},
-                              {"TEGULA_CLUSTER_TOKEN=" + cluster->token()});
+    test::ChildProcess status(
+        {test::program_path("tegula"), "status", "--json", "--scheduler", cluster->scheduler_address()},
+        {"TEGULA_CLUSTER_TOKEN=" + cluster->token()});
     if (status.wait() != 0) return false;
     return nlohmann::json::parse(status.output()).at("workers").at(0).at("disk_full").get<bool>();
   };

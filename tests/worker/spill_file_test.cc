@@ -1,4 +1,6 @@
 // Spilled values on a real file system.
+#include "worker/store/spill_file.h"
+
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -15,7 +17,6 @@
 
 #include "tests/support/child_process.h"
 #include "worker/store/spill_directory.h"
-#include "worker/store/spill_file.h"
 #include "worker/store/spiller.h"
 
 namespace tegula::worker {
@@ -47,9 +48,7 @@ struct Way {
 class SpillFile : public testing::TestWithParam<Way> {
  protected:
   SpillFileOptions options() const { return {GetParam().compression, GetParam().direct}; }
-  Chunk read(std::uint64_t number) {
-    return read_spill_file(path, number, &Buffer::allocate, options(), staging);
-  }
+  Chunk read(std::uint64_t number) { return read_spill_file(path, number, &Buffer::allocate, options(), staging); }
   std::string error_of(std::uint64_t number) {
     try {
       read(number);

@@ -88,10 +88,11 @@ struct LoanEnded {
 };
 struct Tick {};  // only the time has changed
 
-using Event = std::variant<Tick, msg::Assign, KernelFinished, msg::FreeResults, msg::Retract, msg::DefineLayer,
-                           msg::ForgetLayer, msg::WorkerAddress, msg::WorkerGone, msg::WorkerRegistered, msg::FetchReply,
-                           FetchFailed, KernelFailed, KernelNeeds, Recalled, TooLate, msg::AcquireReplicas, SpillDone,
-                           SpillFailed, Unspilled, UnspillFailed, LoanEnded, msg::NextUse, Await>;
+using Event =
+    std::variant<Tick, msg::Assign, KernelFinished, msg::FreeResults, msg::Retract, msg::DefineLayer, msg::ForgetLayer,
+                 msg::WorkerAddress, msg::WorkerGone, msg::WorkerRegistered, msg::FetchReply, FetchFailed, KernelFailed,
+                 KernelNeeds, Recalled, TooLate, msg::AcquireReplicas, SpillDone, SpillFailed, Unspilled, UnspillFailed,
+                 LoanEnded, msg::NextUse, Await>;
 
 // ---- actions --------------------------------------------------------------------------------------------------------
 struct SendToScheduler {
