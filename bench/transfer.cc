@@ -93,7 +93,7 @@ class Fetching {
       for (std::uint32_t i = 0; i < count; ++i) {
         const worker::Fetches::User user{static_cast<AttemptId>(i + 1), i};
         const std::uint64_t size = std::uint64_t{1} << log2;
-        wanted_.push_back(fetches_->want(source_result(log2, i), {}, size, {kSource}, user).piece);
+        wanted_.push_back(fetches_->want(source_result(log2, i), {}, size, {{kSource, AttemptId{}}}, user).piece);
       }
       pump();
     });

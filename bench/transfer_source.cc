@@ -90,9 +90,15 @@ void serve_transfers() {
   std::optional<worker::DataServer> server;
   loop.start("transfer-source");
   loop.run_and_wait([&] {
-    server.emplace(
-        loop, std::make_shared<BufferPool>(0), worker::DataServer::Limits{},
-        [&](const ResultId& result) { return chunks.find(result); }, [](AttemptId) {});
+    worker::DataServer::Source source;
+    source.lookup = [&](const ResultId& result) {
+      worker::DataServer::Found found;
+      if (const Chunk* chunk = chunks.find(result)) found.chunk = *chunk;
+      return found;
+    };
+    source.lend = [](const Chunk& chunk) { return chunk; };  // they stay for as long as the process
+    source.await = [](AttemptId) {};
+    server.emplace(loop, std::make_shared<BufferPool>(0), worker::DataServer::Limits{}, std::move(source));
     CommOptions options;
     options.role = Role::kWorker;
     options.name = "transfer-source";
