@@ -140,10 +140,8 @@ class GraphRunner::Session : public detail::ClientImpl {
   std::string scheduler_address() const override { return "test://graph-runner"; }
   ClusterStatus status(std::chrono::nanoseconds) override { return {}; }
   std::string ask(msg::QueryKind, const std::string&, std::chrono::nanoseconds) override { return "{}"; }
-  std::string command(msg::CommandKind, const std::string&, std::uint64_t,
-                      std::optional<std::chrono::nanoseconds>) override {
-    return "{}";
-  }
+  std::string ask_worker(const std::string&, std::chrono::nanoseconds) override { return "{}"; }
+  std::string command(const msg::Command&, std::optional<std::chrono::nanoseconds>) override { return "{}"; }
   void on_progress(std::function<void(const ProgressReport&)>) override {}
   BufferAllocator allocator() override { return &Buffer::allocate; }
 
