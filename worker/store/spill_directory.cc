@@ -50,6 +50,17 @@ std::string owner_line(const std::string& pid) {
   return host_name() + "\n" + process_realm() + "\n" + pid + "\n" + start_time(pid) + "\n";
 }
 
+// The owner goes last: whoever is interrupted leaves a folder that says whose it was.
+bool remove_folder(const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> files;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    if (entry.path().filename() != kOwnerFile) files.push_back(entry.path());
+  }
+  for (const fs::path& file : files) fs::remove_all(file, error);
+  return fs::remove_all(folder, error) > 0 && !error;
+}
+
 bool is_stale(const fs::path& folder) {
   std::ifstream in(folder / kOwnerFile);
   std::string host, realm, pid, start;
@@ -85,22 +96,10 @@ SpillDirectory::SpillDirectory(const std::string& base) {
   }
 }
 
-SpillDirectory::~SpillDirectory() {
-  std::error_code error;
-  fs::remove_all(path_, error);
-}
+SpillDirectory::~SpillDirectory() { remove_folder(path_); }
 
 std::string SpillDirectory::file(std::uint64_t life, std::uint64_t number) const {
   return path_ + "/" + std::to_string(life) + "-" + std::to_string(number);
-}
-
-void SpillDirectory::remove_files() const {
-  std::error_code error;
-  std::vector<fs::path> files;
-  for (const fs::directory_entry& entry : fs::directory_iterator(path_, error)) {
-    if (entry.path().filename() != kOwnerFile) files.push_back(entry.path());
-  }
-  for (const fs::path& file : files) fs::remove(file, error);
 }
 
 bool SpillDirectory::in_memory() const {
@@ -118,7 +117,7 @@ unsigned SpillDirectory::remove_stale(const std::string& base) {
     if (is_stale(entry.path())) stale.push_back(entry.path());
   }
   unsigned removed = 0;
-  for (const fs::path& folder : stale) removed += fs::remove_all(folder, error) > 0 && !error ? 1 : 0;
+  for (const fs::path& folder : stale) removed += remove_folder(folder) ? 1 : 0;
   return removed;
 }
 

@@ -20,7 +20,6 @@ class SpillDirectory {
 
   const std::string& path() const { return path_; }
   std::string file(std::uint64_t life, std::uint64_t number) const;
-  void remove_files() const;  // all of them
   bool in_memory() const;     // the file system is tmpfs: what is written there takes memory
 
   // Removes folders of this user below `base` whose worker lived on this host and is dead. Returns how many.

@@ -196,11 +196,12 @@ Event Spiller::write_file(const Job& job, Staging& staging) {
   // What it takes at most: compression does not grow a value by more than its blocks' sizes.
   const std::uint64_t most = job.chunk.nbytes() + job.chunk.nbytes() / 1024 + 3 * kSpillBlock;
   if (!take_room(most)) return SpillFailed{job.file, SpillFailure::kNoSpace};
+  const bool was_full = disk_is_told_full();
   std::uint64_t size = 0;
   Event outcome = SpillDone{job.file};
   try {
     size = write_spill_file(path_of(job.file, job.life), job.file, job.chunk, options_.file, staging);
-    disk_has_room();
+    if (was_full) disk_has_room();  // one that was begun before says nothing
   } catch (const NoSpaceError& error) {
     disk_is_full(error.what());
     outcome = SpillFailed{job.file, SpillFailure::kNoSpace};
@@ -294,6 +295,11 @@ void Spiller::disk_is_full(const std::string& why) {
                "{}: no room to spill values to ({}). Nothing is lost; what does not fit into memory waits until there "
                "is room again",
                options_.worker, why);
+}
+
+bool Spiller::disk_is_told_full() const {
+  const std::lock_guard lock(mutex_);
+  return told_full_;
 }
 
 void Spiller::disk_has_room() {

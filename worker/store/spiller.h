@@ -82,6 +82,7 @@ class Spiller {
   bool take_room(std::uint64_t bytes);  // of the limit
   void disk_is_full(const std::string& why);
   void disk_has_room();
+  bool disk_is_told_full() const;
 
   const SpillerOptions options_;
   const std::shared_ptr<BufferPool> pool_;
