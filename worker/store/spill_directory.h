@@ -20,7 +20,7 @@ class SpillDirectory {
 
   const std::string& path() const { return path_; }
   std::string file(std::uint64_t life, std::uint64_t number) const;
-  bool in_memory() const;     // the file system is tmpfs: what is written there takes memory
+  bool in_memory() const;  // the file system is tmpfs: what is written there takes memory
 
   // Removes folders of this user below `base` whose worker lived on this host and is dead. Returns how many.
   static unsigned remove_stale(const std::string& base);
