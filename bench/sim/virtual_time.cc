@@ -261,6 +261,7 @@ class Simulation : public SimWorker::Host {
       } else if (auto* close = std::get_if<CloseWorker>(&action)) {
         throw Error(ErrorCode::kInternal, "the scheduler closes a worker: " + close->reason);
       } else if (auto* other = std::get_if<CloseClient>(&action)) {
+        if (waiting_for_ == 0) continue;  // the answer to its own CloseClient
         throw Error(ErrorCode::kInternal, "the scheduler closes the client: " + other->reason);
       } else if (auto* report = std::get_if<Report>(&action)) {
         said_ = std::move(report->text);

@@ -1,6 +1,7 @@
 // What is to be computed: a set of flags, kept exact. It grows from wants towards sources when something is submitted
 // or lost, and shrinks the same way when it is released.
 #include <algorithm>
+#include <utility>
 
 #include "scheduler/core/core.h"
 
@@ -19,11 +20,12 @@ void Core::activate(LayerRecord& layer, std::uint32_t index, Pending& pending, s
     return;
   }
   Task& task = tasks_[slot];
+  const std::uint16_t before = std::exchange(task.account, account);
   if (task.state == TaskState::kProcessing) {
-    --sessions_[task.account]->processing;
     ++session.processing;
+    --sessions_[before]->processing;
+    retire_session(before);  // this may have been the last task on the account of a session that was closed
   }
-  task.account = account;
   task.expanded = false;
   task.failure.reset();
   task.failures = 0;

@@ -36,6 +36,13 @@ void expect_class(ErrorCode code) {
   }
 }
 
+TEST(Errors, AWaitThatTookTooLongIsNoTasksError) {
+  ErrorInfo info;
+  info.code = ErrorCode::kTimeout;
+  info.message = "no answer within 10 s";
+  EXPECT_THROW(throw_error(info), TimeoutError);
+}
+
 TEST(Errors, EachCodeIsThrownAsItsClass) {
   expect_class<ValueError>(ErrorCode::kValue);
   expect_class<ShapeError>(ErrorCode::kShape);
@@ -46,7 +53,7 @@ TEST(Errors, EachCodeIsThrownAsItsClass) {
   expect_class<VersionError>(ErrorCode::kVersion);
   expect_class<AuthenticationError>(ErrorCode::kAuthentication);
   expect_class<ProtocolError>(ErrorCode::kProtocol);
-  expect_class<TimeoutError>(ErrorCode::kTimeout);
+  expect_class<TaskError>(ErrorCode::kTimeout);  // of a task: its time limit
   expect_class<FileError>(ErrorCode::kFile);
   expect_class<FileChangedError>(ErrorCode::kFileChanged);
   expect_class<CancelledError>(ErrorCode::kCancelled);
