@@ -279,11 +279,13 @@ TEST_P(ServerTest, LeavesInOrder) {
 
 TEST_P(ServerTest, DrainsUntilItIsSentAwayOrItsTimeIsUp) {
   TestWorker& first = add_worker();
+  scheduler.wait_for<msg::WorkerHeartbeat>(0);  // it knows that it was taken; before, it would just end
   first.drain(std::chrono::hours(1));
   scheduler.wait_for<msg::WorkerDraining>(0);
   scheduler.send(0, {msg::Shutdown{"all is elsewhere"}});
   EXPECT_EQ(first.wait_for_exit().kind, WorkerExit::Kind::kShutdown);
   TestWorker& second = add_worker();
+  scheduler.wait_for<msg::WorkerHeartbeat>(1);
   second.drain(std::chrono::hours(1));
   second.drain(std::chrono::milliseconds(1));  // in more of a hurry
   const WorkerExit exit = second.wait_for_exit();
