@@ -78,13 +78,11 @@ std::vector<std::vector<unsigned>> divide_cpus(const std::string& text, unsigned
   if (hwloc_topology_restrict(topology.handle, wanted.get(), 0) != 0) {
     throw ConfigError("worker.cpus: this machine has none of " + text_of(wanted));
   }
-  std::vector<Bitmap> owned;
-  std::vector<hwloc_cpuset_t> sets;
-  for (unsigned i = 0; i < workers; ++i) sets.push_back(owned.emplace_back(new_bitmap()).get());
+  std::vector<hwloc_cpuset_t> sets(workers, nullptr);  // hwloc allocates them
   hwloc_obj_t root = hwloc_get_root_obj(topology.handle);
-  if (hwloc_distrib(topology.handle, &root, 1, sets.data(), workers, INT_MAX, 0) != 0) {
-    throw Error(ErrorCode::kInternal, "hwloc cannot divide the processors");
-  }
+  const int divided = hwloc_distrib(topology.handle, &root, 1, sets.data(), workers, INT_MAX, 0);
+  const std::vector<Bitmap> owned(sets.begin(), sets.end());
+  if (divided != 0) throw Error(ErrorCode::kInternal, "hwloc cannot divide the processors");
   for (unsigned i = 0; i < workers; ++i) {
     for (int cpu = hwloc_bitmap_first(sets[i]); cpu >= 0; cpu = hwloc_bitmap_next(sets[i], cpu)) {
       parts[i].push_back(static_cast<unsigned>(cpu));
