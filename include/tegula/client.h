@@ -58,8 +58,7 @@ struct ClusterStatus {
   std::vector<WorkerStatus> workers;
   std::uint64_t released = 0, waiting = 0, no_worker = 0, queued = 0, processing = 0, memory = 0, erred = 0;
 };
-// Where one task stands, as the scheduler knows it. The states are those of docs/task-states.md: "queued", "memory",
-// ...
+// Where one task stands, as the scheduler knows it. The states are those of docs/task-states.md.
 struct TaskStatus {
   struct Input {
     std::string key, state;
