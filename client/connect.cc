@@ -64,13 +64,14 @@ SessionOptions session_options(std::string_view address, const ClientOptions& op
     throw ValueError(fmt::format("a client's share must be more than 0 and at most 1e6, not {}", options.share));
   }
   session.share = options.share;
-  session.reattach_time = config.duration("scheduler.client-grace");
+  session.reattach_time = config.duration("client.reattach-time");
   session.fetch_bytes = config.bytes("client.fetch-bytes-in-flight");
   session.comm.allocator = BufferPool(2 * session.fetch_bytes).allocator();
 
   std::string token = options.token;
   if (is_file(address)) {
-    const SchedulerFile file = read_scheduler_file(std::string(address));
+    session.scheduler_file = address;
+    const SchedulerFile file = read_scheduler_file(session.scheduler_file);
     session.address = file.address;
     session.comm.incarnation = file.incarnation;
     if (token.empty()) token = file.token;

@@ -67,6 +67,12 @@ bool OutputTable::set_lost(std::uint32_t index) {
   return true;
 }
 
+bool OutputTable::lose_finished() {
+  if (count(FutureStatus::kFinished) == 0) return false;
+  for (std::uint32_t index = 0; index < size(); ++index) set_lost(index);
+  return true;
+}
+
 bool OutputTable::end_pending(FutureStatus how) {
   if (count(FutureStatus::kPending) == 0) return false;
   for (std::uint32_t index = 0; index < size(); ++index) {

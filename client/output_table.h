@@ -49,6 +49,7 @@ class OutputTable {
   bool set_ready(std::uint32_t index, Ready ready);
   bool set_error(std::uint32_t index, ErrorInfo error);
   bool set_lost(std::uint32_t index);  // to be computed again
+  bool lose_finished();                // all that were finished: a scheduler that was started again knows none of them
   bool end_pending(FutureStatus how);  // all that is pending: cancelled, or lost for good
   void renew();                        // a new want of this output: what failed or was cancelled is pending again
 

@@ -102,7 +102,7 @@ class Session final : public detail::ClientImpl {
     host_.reset();
   }
   bool closed() const override { return core_->closed(); }
-  std::string scheduler_address() const override { return core_->options().address; }
+  std::string scheduler_address() const override { return core_->address(); }
   ClusterStatus status(std::chrono::nanoseconds timeout) override;
   std::string ask(msg::QueryKind kind, const std::string& subject, std::chrono::nanoseconds timeout) override {
     return core_->ask(kind, subject, timeout);

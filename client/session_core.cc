@@ -22,7 +22,7 @@ bool transient(ErrorCode code) { return code == ErrorCode::kConnection || code =
 }  // namespace
 
 SessionCore::SessionCore(std::shared_ptr<EventLoop> loop, SessionOptions options)
-    : loop_(std::move(loop)), options_(std::move(options)) {
+    : loop_(std::move(loop)), options_(std::move(options)), address_(options_.address) {
   options_.comm.role = Role::kClient;
   workers_ = std::make_shared<WorkerPool>(*loop_, options_.comm);
 }
@@ -46,9 +46,12 @@ void SessionCore::open() {
 
 void SessionCore::try_connect() {
   const std::uint64_t number = ++tries_;
+  const bool again = life_ != Incarnation{};
+  if (again) read_file();
   CommOptions comm = options_.comm;
+  if (again) comm.incarnation = {};  // whichever life of the scheduler is there now
   comm.connect_timeout = std::max<std::chrono::nanoseconds>(deadline_ - Clock::now(), std::chrono::milliseconds(1));
-  connect(*loop_, options_.address, comm,
+  connect(*loop_, address(), comm,
           [weak = weak_from_this(), number](ConnectionPtr connection, std::optional<ErrorInfo> error) {
             if (auto self = weak.lock()) {
               self->connected(number, std::move(connection), std::move(error));
@@ -56,6 +59,24 @@ void SessionCore::try_connect() {
               connection->close();
             }
           });
+}
+
+std::string SessionCore::address() const {
+  std::lock_guard lock(mutex_);
+  return address_;
+}
+
+void SessionCore::read_file() {
+  if (options_.scheduler_file.empty()) return;
+  try {
+    const SchedulerFile file = read_scheduler_file(options_.scheduler_file);
+    options_.comm.token = file.token;
+    workers_->set_token(file.token);
+    std::lock_guard lock(mutex_);
+    address_ = file.address;
+  } catch (const Error& error) {  // it is being started, or will never be: what was known is tried
+    log::debug(kLog, "{}", error.what());
+  }
 }
 
 void SessionCore::connected(std::uint64_t try_number, ConnectionPtr connection, std::optional<ErrorInfo> error) {
@@ -68,7 +89,7 @@ void SessionCore::connected(std::uint64_t try_number, ConnectionPtr connection, 
     connection->close();
     ErrorInfo why{
         ErrorCode::kConnection, fmt::format("{} is the address of no scheduler", options_.address), {}, {}, {}, {}};
-    return session_ == 0 ? lose(std::move(why)) : try_again(std::move(why));
+    return life_ == Incarnation{} ? lose(std::move(why)) : try_again(std::move(why));
   }
   connection_ = std::move(connection);
   connection_->on_messages = [weak = weak_from_this()](std::vector<msg::Message> messages) {
@@ -85,26 +106,21 @@ void SessionCore::connected(std::uint64_t try_number, ConnectionPtr connection, 
 
 void SessionCore::try_again(ErrorInfo why) {
   const auto delay = std::min<std::chrono::nanoseconds>(kFirstRetry * (1 << std::min(failures_++, 5u)), kLongestRetry);
-  if (!transient(why.code) || Clock::now() + delay >= deadline_) return lose(std::move(why));
+  // A scheduler that is being started again may not have written its token yet.
+  const bool hope = transient(why.code) || (why.code == ErrorCode::kAuthentication && life_ != Incarnation{});
+  if (!hope || Clock::now() + delay >= deadline_) return lose(std::move(why));
   retry_timer_ = loop_->after(delay, [this] { try_connect(); });
 }
 
 void SessionCore::attached(const msg::ClientAttached& message) {
   deadline_timer_.reset();
-  if (message.session == 0) {
-    return lose({ErrorCode::kConnection,
-                 "the scheduler at " + options_.address + " has closed this client's session",
-                 {},
-                 {},
-                 {},
-                 {}});
-  }
-  // From here on only this life of the scheduler, and workers that belong to it, will do.
-  options_.comm.incarnation = connection_->peer().incarnation;
-  workers_->set_incarnation(options_.comm.incarnation);
+  if (message.session == 0) return attach_anew();
+  if (unknown_ || connection_->peer().incarnation != life_) begin_life(connection_->peer().incarnation);
   session_ = message.session;
   secret_ = message.secret;
-  {
+  if (std::exchange(unknown_, false)) {
+    submit_again();
+  } else {
     // What the scheduler tells next of the wants that it has had already is news.
     std::lock_guard lock(mutex_);
     for (const auto& [sequence, submission] : submissions_) {
@@ -133,6 +149,57 @@ void SessionCore::attached(const msg::ClientAttached& message) {
   }
   phase_ = Phase::kAttached;
   changed_.notify_all();
+}
+
+// The scheduler was started again without a journal, or has given this client up.
+void SessionCore::attach_anew() {
+  if (session_ == 0) {
+    return lose({ErrorCode::kConnection, "the scheduler at " + address() + " takes no clients", {}, {}, {}, {}});
+  }
+  log::info(kLog, "the scheduler at {} does not know this client's session; telling it what is wanted", address());
+  session_ = secret_ = 0;
+  unknown_ = true;
+  connection_->close();
+  drop_connection();
+  try_connect();
+}
+
+// Results and workers have other names in this life of the scheduler, and it may not know yet what there is.
+void SessionCore::begin_life(Incarnation incarnation) {
+  life_ = incarnation;
+  workers_->begin_life(incarnation);
+  std::lock_guard lock(mutex_);
+  for (auto& [key, entry] : tables_) {
+    if (entry.table->lose_finished()) tell_listeners(*entry.table, OutputTable::kEveryIndex);
+  }
+}
+
+// What was taken before, then what was not acknowledged, with numbers from 1.
+void SessionCore::submit_again() {
+  std::deque<std::pair<std::uint64_t, msg::Message>> numbered;
+  const auto number = [&numbered](msg::Message change) {
+    const std::uint64_t sequence = numbered.size() + 1;
+    std::visit(
+        [sequence](auto& m) {
+          if constexpr (requires { m.sequence; }) m.sequence = sequence;
+        },
+        change);
+    numbered.emplace_back(sequence, std::move(change));
+    return sequence;
+  };
+  for (msg::Message& change : contents_.changes()) number(std::move(change));
+  contents_ = {};
+  told_again_ = numbered.size();
+  std::map<std::uint64_t, std::shared_ptr<Submission>> submissions;
+  for (auto& [sequence, change] : unacknowledged_) {
+    const std::uint64_t now = number(std::move(change));
+    if (const auto found = submissions_.find(sequence); found != submissions_.end()) {
+      submissions.emplace(now, std::move(found->second));
+    }
+  }
+  unacknowledged_ = std::move(numbered);
+  submissions_ = std::move(submissions);
+  last_sequence_ = unacknowledged_.size();
 }
 
 void SessionCore::disconnected(const std::string& reason) {
@@ -166,12 +233,8 @@ void SessionCore::lose(ErrorInfo why) {
     std::lock_guard lock(mutex_);
     if (phase_ == Phase::kClosed || phase_ == Phase::kLost) return;
     if (phase_ == Phase::kReattaching && transient(why.code)) {
-      why = {ErrorCode::kConnection,
-             fmt::format("lost the scheduler at {}: {}", options_.address, why.message),
-             {},
-             {},
-             {},
-             {}};
+      why = {
+          ErrorCode::kConnection, fmt::format("lost the scheduler at {}: {}", address_, why.message), {}, {}, {}, {}};
     }
     phase_ = Phase::kLost;
     loss_ = std::move(why);
@@ -269,6 +332,14 @@ void SessionCore::handle(msg::Message& message) {
                    change_table(m.layer, m.output, m.index,
                                 [&m](OutputTable& table) { return table.set_lost(m.index); });
                  },
+                 [this](msg::Shutdown& m) {
+                   lose({ErrorCode::kConnection,
+                         fmt::format("the scheduler at {} has ended: {}", address(), m.reason),
+                         {},
+                         {},
+                         {},
+                         {}});
+                 },
                  [this](msg::Progress& m) {
                    if (progress_handler_) progress_handler_(m);
                  },
@@ -359,7 +430,18 @@ void SessionCore::begin_wants(Submission& submission) {
 
 // All up to `sequence` have been taken, but for `refused`.
 void SessionCore::acknowledge(std::uint64_t sequence, std::uint64_t refused, std::optional<ErrorInfo> error) {
-  while (!unacknowledged_.empty() && unacknowledged_.front().first <= sequence) unacknowledged_.pop_front();
+  if (refused != 0 && refused <= told_again_ && !unacknowledged_.empty() && unacknowledged_.front().first <= refused) {
+    return lose({error->code,
+                 "the scheduler at " + address() + " refuses now what it took before: " + error->message,
+                 {},
+                 {},
+                 {},
+                 {}});
+  }
+  while (!unacknowledged_.empty() && unacknowledged_.front().first <= sequence) {
+    if (unacknowledged_.front().first != refused) contents_.apply(unacknowledged_.front().second);
+    unacknowledged_.pop_front();
+  }
   std::lock_guard lock(mutex_);
   while (!submissions_.empty() && submissions_.begin()->first <= sequence) {
     Submission& submission = *submissions_.begin()->second;

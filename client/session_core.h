@@ -21,16 +21,19 @@
 #include "client/output_table.h"
 #include "client/worker_pool.h"
 #include "comm/event_loop.h"
+#include "comm/session_contents.h"
 #include "comm/transport.h"
 
 namespace tegula::client {
 
 struct SessionOptions {
   std::string address;
-  CommOptions comm;  // with name and token; the role is the session's to fill in
-  double share = 1;  // see ClientOptions
-  // How long a lost connection is tried again: the scheduler keeps the session for so long.
-  std::chrono::nanoseconds reattach_time = std::chrono::seconds(5);
+  std::string scheduler_file;  // read before each try to connect again, for address and token; "": they stay
+  CommOptions comm;            // with name and token; the role is the session's to fill in
+  double share = 1;            // see ClientOptions
+  // How long a lost connection is tried again. A scheduler that does not know the session any more, since it was
+  // started again or gave the client up, is told all of it.
+  std::chrono::nanoseconds reattach_time = std::chrono::seconds(30);
   std::uint64_t fetch_bytes = 64u << 20;  // of results in flight
 };
 
@@ -47,6 +50,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   void require_open() const;
 
   const SessionOptions& options() const { return options_; }
+  std::string address() const;  // of the scheduler as it was found last
   EventLoop& loop() { return *loop_; }
 
   // ---- what changes the session ----
@@ -118,6 +122,10 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   void receive(std::vector<msg::Message>& messages);
   void handle(msg::Message& message);
   void attached(const msg::ClientAttached& message);
+  void read_file();
+  void begin_life(Incarnation incarnation);
+  void attach_anew();
+  void submit_again();
   void disconnected(const std::string& reason);
   void lose(ErrorInfo why);
   void acknowledge(std::uint64_t sequence, std::uint64_t refused, std::optional<ErrorInfo> error);
@@ -148,6 +156,10 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   unsigned failures_ = 0;    // since the session was last attached
   Clock::time_point deadline_;
   std::uint64_t session_ = 0, secret_ = 0;
+  Incarnation life_{};            // of the scheduler; 0: never attached
+  bool unknown_ = false;          // the scheduler does not know the session: it will be told all of it
+  std::uint64_t told_again_ = 0;  // changes up to this number repeat what was taken before
+  SessionContents contents_;      // what the acknowledged changes come to
   std::uint64_t last_sequence_ = 0;
   std::deque<std::pair<std::uint64_t, msg::Message>> unacknowledged_;
   std::map<std::uint64_t, std::shared_ptr<Submission>> submissions_;  // by sequence
@@ -162,7 +174,8 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   Phase phase_ = Phase::kConnecting;
-  ErrorInfo loss_;  // kLost
+  std::string address_;  // written on the loop
+  ErrorInfo loss_;       // kLost
   struct Entry {
     std::shared_ptr<OutputTable> table;
     std::uint64_t wants = 0;

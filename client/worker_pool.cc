@@ -113,11 +113,20 @@ void WorkerPool::forget(WorkerId worker) {
   links_.erase(worker);
 }
 
+void WorkerPool::begin_life(Incarnation incarnation) {
+  comm_.incarnation = incarnation;
+  drop_all("the scheduler was started again");
+}
+
 void WorkerPool::close() {
   closed_ = true;
+  drop_all("the client is closed");
+}
+
+void WorkerPool::drop_all(const std::string& reason) {
   std::vector<WorkerId> workers;
   for (const auto& [worker, link] : links_) workers.push_back(worker);
-  for (const WorkerId worker : workers) fail(worker, "the client is closed");
+  for (const WorkerId worker : workers) fail(worker, reason);
   links_.clear();
 }
 

@@ -19,7 +19,7 @@ class WorkerPool : public std::enable_shared_from_this<WorkerPool> {
  public:
   WorkerPool(EventLoop& loop, CommOptions comm) : loop_(loop), comm_(std::move(comm)) {}
 
-  void set_incarnation(Incarnation incarnation) { comm_.incarnation = incarnation; }
+  void set_token(std::string token) { comm_.token = std::move(token); }
   void set_address(WorkerId worker, std::string address);
   const std::string& address(WorkerId worker) const;  // "" when not known
   void forget(WorkerId worker);                       // it is lost; what is asked of it fails
@@ -28,6 +28,8 @@ class WorkerPool : public std::enable_shared_from_this<WorkerPool> {
   using Handler = std::function<void(msg::FetchReply* reply, const std::string& reason)>;
   void fetch(WorkerId worker, std::vector<msg::Fetch::Item> items, Handler handler);
 
+  // Another life of the scheduler: workers have other numbers. Every open request is answered with its failure.
+  void begin_life(Incarnation incarnation);
   void close();  // every open request is answered with its failure
 
  private:
@@ -48,6 +50,7 @@ class WorkerPool : public std::enable_shared_from_this<WorkerPool> {
   void send(Link& link, Request request);
   void receive(WorkerId worker, std::vector<msg::Message>& messages);
   void fail(WorkerId worker, const std::string& reason);
+  void drop_all(const std::string& reason);
 
   EventLoop& loop_;
   CommOptions comm_;

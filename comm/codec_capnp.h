@@ -166,6 +166,8 @@ TEGULA_CODEC(QueryReply);
 TEGULA_CODEC(WorkerGone);
 TEGULA_CODEC(QueryNextUse);
 TEGULA_CODEC(NextUse);
+TEGULA_CODEC(Inventory);
+TEGULA_CODEC(InventoryTaken);
 #undef TEGULA_CODEC
 
 // Each appends the message when it is one of its group and says whether it was.

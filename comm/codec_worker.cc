@@ -53,6 +53,8 @@ void write(wire::Message::Builder message, const msg::RegisterWorker& m) {
   to.setNanny(m.nanny);
   to.setLife(m.life);
   to.setLifetimeMs(m.lifetime_ms);
+  to.setInstance(m.instance);
+  to.setInventoryParts(m.inventory_parts);
 }
 static msg::RegisterWorker read(wire::RegisterWorker::Reader from) {
   msg::RegisterWorker m;
@@ -69,6 +71,37 @@ static msg::RegisterWorker read(wire::RegisterWorker::Reader from) {
   m.nanny = from.getNanny();
   m.life = from.getLife();
   m.lifetime_ms = from.getLifetimeMs();
+  m.instance = from.getInstance();
+  m.inventory_parts = from.getInventoryParts();
+  return m;
+}
+
+std::uint64_t words(const msg::Inventory& m) {
+  return words_of_struct<wire::Inventory>() + words_of_structs<wire::Held>(m.results.size());
+}
+void write(wire::Message::Builder message, const msg::Inventory& m) {
+  auto to = message.initInventory();
+  to.setPart(m.part);
+  auto list = to.initResults(list_size(m.results.size()));
+  for (capnp::uint i = 0; i < list.size(); ++i) {
+    const msg::Inventory::Held& held = m.results[i];
+    auto item = list[i];
+    item.setLayerHigh(held.layer.high);
+    item.setLayerLow(held.layer.low);
+    item.setNbytes(held.nbytes);
+    item.setIndex(held.index);
+    item.setOutput(held.output);
+  }
+}
+static msg::Inventory read(wire::Inventory::Reader from) {
+  const auto list = from.getResults();
+  check_structs<wire::Held>(list, "an inventory");
+  msg::Inventory m{from.getPart(), {}};
+  m.results.reserve(list.size());
+  for (const auto held : list) {
+    m.results.push_back(
+        {{held.getLayerHigh(), held.getLayerLow()}, held.getIndex(), held.getOutput(), held.getNbytes()});
+  }
   return m;
 }
 
@@ -239,6 +272,15 @@ void write(wire::Message::Builder message, const msg::WorkerRegistered& m) {
 std::uint64_t words(const msg::WorkerRefused& m) { return words_of(m.reason); }
 void write(wire::Message::Builder message, const msg::WorkerRefused& m) {
   write_text(message.initWorkerRefused(list_size(m.reason.size())), m.reason);
+}
+
+std::uint64_t words(const msg::InventoryTaken& m) {
+  return words_of_struct<wire::InventoryTaken>() + words_of(m.layers);
+}
+void write(wire::Message::Builder message, const msg::InventoryTaken& m) {
+  auto to = message.initInventoryTaken();
+  to.setPart(m.part);
+  write_numbers(to.initLayers(list_size(m.layers.size())), m.layers);
 }
 
 std::uint64_t words(const msg::DefineLayer& m) {
@@ -460,6 +502,14 @@ bool read_worker_message(wire::Message::Reader from, std::vector<msg::Message>& 
     case wire::Message::FREE_RESULTS:
       batch.emplace_back(msg::FreeResults{read_results(from.getFreeResults())});
       return true;
+    case wire::Message::INVENTORY:
+      batch.emplace_back(read(from.getInventory()));
+      return true;
+    case wire::Message::INVENTORY_TAKEN: {
+      const auto m = from.getInventoryTaken();
+      batch.emplace_back(msg::InventoryTaken{m.getPart(), read_numbers<LayerId>(m.getLayers())});
+      return true;
+    }
     case wire::Message::SHUTDOWN:
       batch.emplace_back(msg::Shutdown{read_text(from.getShutdown())});
       return true;

@@ -50,7 +50,9 @@ std::string_view name_of(const Message& message) {
                                                                                         "QueryReply",
                                                                                         "WorkerGone",
                                                                                         "QueryNextUse",
-                                                                                        "NextUse"};
+                                                                                        "NextUse",
+                                                                                        "Inventory",
+                                                                                        "InventoryTaken"};
   static_assert(!kNames.back().empty());
   return kNames[message.index()];
 }

@@ -29,7 +29,7 @@ struct Resource {
 
 // ---- worker -> scheduler ----
 struct RegisterWorker {
-  std::string name;     // unique among live workers; the scheduler refuses a second one
+  std::string name;     // unique among live workers: a second one is refused while the first is heard of
   std::string address;  // where peers and clients fetch from: "tcp://10.0.0.2:40123"
   std::string host;
   std::uint64_t pid = 0;
@@ -42,6 +42,22 @@ struct RegisterWorker {
   std::uint64_t nanny = 0;           // who reports its death: a random number, known to these three only; 0: nobody
   std::uint32_t life = 0;            // the nanny's count of the processes of this name
   std::uint64_t lifetime_ms = 0;     // until it ends in any case, from now; 0: not known
+  // Of the process, random: one that registers again replaces its former self, whose connection is gone or as good as.
+  std::uint64_t instance = 0;
+  std::uint32_t inventory_parts = 0;  // that follow once it is registered: what it holds from before
+};
+// What a worker holds that this life of the scheduler, or this connection to it, has not heard of. In parts, each
+// answered by an InventoryTaken of the same number; until then these results have no name that means anything here.
+// More parts than announced may follow, of kernels that were running when the worker registered.
+struct Inventory {
+  std::uint32_t part = 0;
+  struct Held {
+    LayerHash layer;
+    std::uint32_t index = 0;
+    std::uint16_t output = 0;
+    std::uint64_t nbytes = 0;
+  };
+  std::vector<Held> results;
 };
 struct TaskFinished {
   AttemptId attempt{};
@@ -147,6 +163,12 @@ struct WorkerRegistered {
 };
 struct WorkerRefused {
   std::string reason;
+};
+// Which of a part's results are kept: for each of them the number that its layer has here, or 0 where it is to be
+// freed.
+struct InventoryTaken {
+  std::uint32_t part = 0;
+  std::vector<LayerId> layers;
 };
 // Precedes the first assignment of the layer's tasks on this connection. Input rules name layers by LayerId.
 struct DefineLayer {
@@ -396,13 +418,14 @@ struct FetchReply {
   std::vector<Item> items;  // as asked
 };
 
-using Message = std::variant<RegisterWorker, TaskFinished, TaskFailed, TaskReturned, TaskRunning, ReplicasAdded,
-                             ReplicasDropped, GrantSlots, WorkerHeartbeat, WorkerLeaving, WorkerDraining, WorkerDied,
-                             WorkerRegistered, WorkerRefused, DefineLayer, ForgetLayer, WorkerAddress, Assign, Retract,
-                             FreeResults, Shutdown, AttachClient, Submit, ReleaseWants, ForgetLayers, CancelWants,
-                             CloseClient, QueryStatus, SubscribeProgress, ClientAttached, SubmitAccepted, SubmitRefused,
-                             ResultReady, ResultErred, ResultLost, Progress, StatusReply, Fetch, FetchReply,
-                             AcquireReplicas, Query, Command, QueryReply, WorkerGone, QueryNextUse, NextUse>;
+using Message =
+    std::variant<RegisterWorker, TaskFinished, TaskFailed, TaskReturned, TaskRunning, ReplicasAdded, ReplicasDropped,
+                 GrantSlots, WorkerHeartbeat, WorkerLeaving, WorkerDraining, WorkerDied, WorkerRegistered,
+                 WorkerRefused, DefineLayer, ForgetLayer, WorkerAddress, Assign, Retract, FreeResults, Shutdown,
+                 AttachClient, Submit, ReleaseWants, ForgetLayers, CancelWants, CloseClient, QueryStatus,
+                 SubscribeProgress, ClientAttached, SubmitAccepted, SubmitRefused, ResultReady, ResultErred, ResultLost,
+                 Progress, StatusReply, Fetch, FetchReply, AcquireReplicas, Query, Command, QueryReply, WorkerGone,
+                 QueryNextUse, NextUse, Inventory, InventoryTaken>;
 
 std::string_view name_of(const Message& message);  // "TaskFinished", for logs
 

@@ -98,6 +98,8 @@ struct Message {
     workerGone @54 :UInt32;          # scheduler -> worker, client
     queryNextUse @55 :List(ResultId);
     nextUse @56 :List(NextUse);
+    inventory @59 :Inventory;
+    inventoryTaken @60 :InventoryTaken;
   }
 }
 
@@ -220,6 +222,8 @@ struct RegisterWorker {
   nanny @10 :UInt64;       # 0: none
   life @11 :UInt32;
   lifetimeMs @12 :UInt64;  # 0: not known
+  instance @13 :UInt64;
+  inventoryParts @14 :UInt32;
 }
 
 struct WorkerDied {
@@ -229,6 +233,20 @@ struct WorkerDied {
   cause @3 :UInt8;             # DeathCause of comm/messages.h
   detail @4 :Text;
   executing @5 :List(UInt64);  # attempts
+}
+
+struct Inventory {
+  part @0 :UInt32;
+  results @1 :List(Held);
+}
+
+# A result by what it is, whatever numbers a life of the scheduler gave it.
+struct Held {
+  layerHigh @0 :UInt64;
+  layerLow @1 :UInt64;
+  nbytes @2 :UInt64;
+  index @3 :UInt32;
+  output @4 :UInt16;
 }
 
 struct TaskFailed {
@@ -282,6 +300,11 @@ struct NextUse {
 struct WorkerRegistered {
   worker @0 :UInt32;
   heartbeatIntervalMs @1 :UInt64;
+}
+
+struct InventoryTaken {
+  part @0 :UInt32;
+  layers @1 :List(UInt32);  # per result; 0: not kept
 }
 
 struct DefineLayer {

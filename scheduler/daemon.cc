@@ -54,6 +54,8 @@ Flags parse_flags(int argc, char** argv) {
   option("--scheduler-file", "scheduler.file", "write address and cluster token to this file (mode 0600)");
   option("--idle-timeout", "scheduler.idle-timeout", "end after this long without work: 30s, 5min");
   option("--record", "scheduler.record", "write a record of all events to this file, for tegula replay");
+  option("--journal", "scheduler.journal",
+         "keep what clients want in this directory, for a scheduler that is started again");
   option("--http-host", "scheduler.http-host", "address for /health and /metrics (127.0.0.1)");
   option("--http-port", "scheduler.http-port", "port for them; 0: any free one, -1: none");
   option("--log-level", "logging.level", "trace, debug, info, warning, error or off");
@@ -147,6 +149,7 @@ class FileHolder {
 };
 
 int serve(const Config& config) {
+  signal(SIGXFSZ, SIG_IGN);  // a journal that reaches a limit is told so by what writes it
   scheduler::SchedulerOptions options = scheduler::scheduler_options(config);
   const std::string address = listen_address(config);
   options.listen_addresses = {address};

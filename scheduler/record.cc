@@ -34,6 +34,7 @@ enum class Kind : std::uint8_t {
   kClientLost,
   kTick,
   kDeathReported,
+  kSessionRestored,
 };
 
 struct Head {
@@ -61,6 +62,8 @@ constexpr const char* kSettings[] = {"seed",
                                      "heartbeat_interval",
                                      "allowed_deaths",
                                      "report_patience",
+                                     "inventory_window",
+                                     "journal",
                                      "allowed_fetch_failures",
                                      "max_demanded_tasks",
                                      "log_size",
@@ -73,8 +76,8 @@ constexpr const char* kSettings[] = {"seed",
                                      "drop_surplus_replicas"};
 template <typename Config, typename Visit>
 void for_each_setting(Config& config, Visit&& visit) {
-  auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = config;
-  const auto fields = std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p);
+  auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r] = config;
+  const auto fields = std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r);
   static_assert(std::tuple_size_v<std::remove_const_t<decltype(fields)>> == std::size(kSettings));
   std::size_t number = 0;
   std::apply([&](auto&... field) { (visit(kSettings[number++], field), ...); }, fields);
@@ -94,68 +97,78 @@ std::string header_of(const SchedulerConfig& config) {
 
 struct Body {
   Head head;
-  std::optional<msg::Message> message;
+  std::vector<msg::Message> messages;
 
   void operator()(const WorkerJoined& event) {
     head.kind = Kind::kWorkerJoined;
     head.id = static_cast<std::uint64_t>(event.worker);
-    message = event.registration;
+    messages.emplace_back(event.registration);
   }
   void operator()(const FromWorker& event) {
     head.kind = Kind::kFromWorker;
     head.id = static_cast<std::uint64_t>(event.worker);
-    message = event.message;
+    messages.push_back(event.message);
   }
   void operator()(const WorkerLost& event) {
     head.kind = Kind::kWorkerLost;
     head.id = static_cast<std::uint64_t>(event.worker);
     head.reason = static_cast<std::uint8_t>(event.reason);
-    message = msg::WorkerLeaving{event.detail};
+    messages.emplace_back(msg::WorkerLeaving{event.detail});
   }
   void operator()(const DeathReported& event) {
     head.kind = Kind::kDeathReported;
-    message = event.report;
+    messages.emplace_back(event.report);
   }
   void operator()(const ClientConnected& event) {
     head.kind = Kind::kClientConnected;
     head.id = static_cast<std::uint64_t>(event.connection);
     head.a = event.fresh_session;
     head.b = event.fresh_secret;
-    message = event.attach;
+    messages.emplace_back(event.attach);
   }
   void operator()(const FromClient& event) {
     head.kind = Kind::kFromClient;
     head.id = static_cast<std::uint64_t>(event.connection);
-    message = event.message;
+    messages.push_back(event.message);
+    if (!event.refusal.empty()) messages.emplace_back(msg::WorkerLeaving{event.refusal});
   }
   void operator()(const ClientLost& event) {
     head.kind = Kind::kClientLost;
     head.id = static_cast<std::uint64_t>(event.connection);
   }
+  void operator()(const SessionRestored& event) {
+    head.kind = Kind::kSessionRestored;
+    head.id = event.session;
+    messages = event.messages;
+  }
   void operator()(const Tick&) { head.kind = Kind::kTick; }
 };
 
-Event event_of(const Head& head, std::optional<msg::Message> message) {
+// Throws when there is another message than the kind of event has.
+Event event_of(const Head& head, std::vector<msg::Message> messages) {
   const auto worker = static_cast<WorkerId>(head.id);
   const auto connection = static_cast<ConnectionId>(head.id);
   switch (head.kind) {
     case Kind::kWorkerJoined:
-      return WorkerJoined{worker, std::get<msg::RegisterWorker>(std::move(message.value()))};
+      return WorkerJoined{worker, std::get<msg::RegisterWorker>(std::move(messages.at(0)))};
     case Kind::kFromWorker:
-      return FromWorker{worker, std::move(message.value())};
+      return FromWorker{worker, std::move(messages.at(0))};
     case Kind::kWorkerLost:
       return WorkerLost{worker, static_cast<LossReason>(head.reason),
-                        std::get<msg::WorkerLeaving>(std::move(message.value())).reason};
+                        std::get<msg::WorkerLeaving>(std::move(messages.at(0))).reason};
     case Kind::kClientConnected:
-      return ClientConnected{connection, std::get<msg::AttachClient>(std::move(message.value())), head.a, head.b};
+      return ClientConnected{connection, std::get<msg::AttachClient>(std::move(messages.at(0))), head.a, head.b};
     case Kind::kFromClient:
-      return FromClient{connection, std::move(message.value())};
+      return FromClient{connection, std::move(messages.at(0)),
+                        messages.size() < 2 ? std::string() : std::get<msg::WorkerLeaving>(messages[1]).reason};
     case Kind::kClientLost:
       return ClientLost{connection};
+    case Kind::kSessionRestored:
+      return SessionRestored{head.id, std::move(messages)};
     case Kind::kTick:
       return Tick{};
     case Kind::kDeathReported:
-      return DeathReported{std::get<msg::WorkerDied>(std::move(message.value()))};
+      return DeathReported{std::get<msg::WorkerDied>(std::move(messages.at(0)))};
     case Kind::kSettle:
       break;
   }
@@ -195,10 +208,10 @@ void EventRecorder::apply(Time now, const Event& event) {
   std::visit(body, event);
   body.head.time = now.count();
   codec::Encoded encoded;
-  if (body.message) {
+  if (!body.messages.empty()) {
     // No peer sends the core chunks; one that does is refused for the kind of message alone.
-    if (auto* reply = std::get_if<msg::FetchReply>(&*body.message)) reply->items.clear();
-    encoded = codec::encode(std::span(&*body.message, 1));
+    if (auto* reply = std::get_if<msg::FetchReply>(&body.messages.front())) reply->items.clear();
+    encoded = codec::encode(body.messages);
     body.head.size = static_cast<std::uint32_t>(encoded.control_size);
   }
   if (limit_ != 0 && bytes_ + sizeof(Head) + body.head.size > limit_) {
@@ -293,7 +306,7 @@ std::optional<RecordReader::Entry> RecordReader::next() {
     std::vector<msg::Message> batch;
     if (head.size != 0) codec::decode(std::as_bytes(std::span(body)).first(head.size), {}, batch);
     if (head.kind != Kind::kSettle) {
-      entry.event = event_of(head, batch.empty() ? std::nullopt : std::optional(std::move(batch.front())));
+      entry.event = event_of(head, std::move(batch));
     }
   } catch (const std::exception& error) {  // a message of another kind than the event has
     throw FileError(fmt::format("{} is damaged at byte {}: {}", path_, at_, error.what()));
@@ -357,6 +370,9 @@ struct Describer {
   }
   std::string operator()(const ClientLost& event) const {
     return fmt::format("client connection {} is lost", static_cast<std::uint64_t>(event.connection));
+  }
+  std::string operator()(const SessionRestored& event) const {
+    return fmt::format("a session of a former life, with {} changes", event.messages.size());
   }
   std::string operator()(const Tick&) const { return "tick"; }
 };

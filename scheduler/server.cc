@@ -1,5 +1,7 @@
 #include "scheduler/server.h"
 
+#include <deque>
+#include <iterator>
 #include <optional>
 #include <random>
 #include <unordered_map>
@@ -7,7 +9,9 @@
 #include <utility>
 #include <variant>
 
+#include "comm/codec.h"
 #include "comm/options.h"
+#include "scheduler/journal.h"
 #include "scheduler/queries.h"
 #include "scheduler/record.h"
 #include "src/config.h"
@@ -41,7 +45,9 @@ SchedulerOptions scheduler_options(const Config& config) {
   options.core.worker_timeout = config.duration("scheduler.worker-ttl");
   options.core.drop_surplus_replicas = config.boolean("scheduler.drop-surplus-replicas");
   options.core.stall_report = config.duration("scheduler.stall-report");
+  options.core.inventory_window = config.duration("scheduler.inventory-window");
   options.core.heartbeat_interval = config.duration("worker.heartbeat-interval");
+  options.journal = config.string("scheduler.journal");
   options.record = config.string("scheduler.record");
   options.record_limit = config.bytes("scheduler.record-limit");
   options.idle_timeout = config.duration("scheduler.idle-timeout");
@@ -70,6 +76,19 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
     options.comm.name = "scheduler";
     last_use = started;
     if (!options.record.empty()) recorder.emplace(options.record, options.core, options.record_limit);
+  }
+
+  // What a former life left comes before everything else.
+  void open_journal() {
+    if (options.journal.empty()) return;
+    journal = std::make_unique<Journal>(JournalOptions{options.journal},
+                                        [weak = weak_from_this(), &home = loop](std::function<void()> work) {
+                                          home.post([weak, work = std::move(work)] {
+                                            if (const auto self = weak.lock()) work();
+                                          });
+                                        });
+    journal->on_committed = [this](std::uint64_t number) { committed(number); };
+    for (SessionRestored& session : journal->restored()) apply(std::move(session));
   }
 
   void listen_all() {
@@ -106,11 +125,18 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
       } else if (const auto* query = std::get_if<msg::Query>(&message); query && peer.client != ConnectionId{}) {
         answer_query(peer, *query);
       } else if (peer.client != ConnectionId{}) {
-        apply(FromClient{peer.client, std::move(message)});
+        std::string refusal = refusal_of(message);
+        apply(FromClient{peer.client, std::move(message), std::move(refusal)});
       } else {
         introduce(number, peer, std::move(message));
       }
     }
+  }
+
+  // A submission that cannot be written down is better refused than forgotten.
+  std::string refusal_of(const msg::Message& message) {
+    if (journal == nullptr || !std::holds_alternative<msg::Submit>(message)) return "";
+    return journal->no_room_for(codec::measure(message).control_bytes);
   }
 
   void introduce(PeerNumber number, Peer& peer, msg::Message message) {
@@ -165,7 +191,10 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
       workers.erase(peer.worker);
       tell_gone(peer.worker);
     }
-    if (peer.client != ConnectionId{}) clients.erase(peer.client);
+    if (peer.client != ConnectionId{}) {
+      clients.erase(peer.client);
+      held.erase(peer.client);
+    }
     loop.post([connection = peer.connection] {});
     return peer;
   }
@@ -214,6 +243,7 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
     state.settle(start.time_since_epoch(), actions);
     core_time += Clock::now() - start;
     execute();
+    if (journal != nullptr) journal->commit();
     if (!state.busy() || tick_posted) return;
     tick_posted = true;
     loop.post([weak = weak_from_this()] {
@@ -231,7 +261,16 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
                      [this](SendToWorker& send) {
                        if (Peer* peer = find(workers, send.worker)) peer->connection->send(std::move(send.message));
                      },
-                     [this](SendToClient& send) { send_to_client(send); },
+                     [this](SendToClient& send) {
+                       const auto waiting = held.find(send.connection);
+                       if (waiting == held.end()) return send_to_client(send);
+                       waiting->second.messages.emplace_back(waiting->second.commit, std::move(send.message));
+                     },
+                     [this](Persist& entry) {
+                       journal->append(entry);
+                       if (entry.connection != ConnectionId{})
+                         held[entry.connection].commit = journal->last_commit() + 1;
+                     },
                      [](Report& report) { log::warning(kLog, "{}", report.text); },
                      [this](CloseWorker& close) { close_worker(close); },
                      [this](CloseClient& close) {
@@ -245,6 +284,19 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
                  action);
     }
     actions.clear();
+  }
+
+  // Clients hear nothing that could not be told again: what they were promised is on the disk first.
+  void committed(std::uint64_t number) {
+    for (auto at = held.begin(); at != held.end();) {
+      auto& [connection, waiting] = *at;
+      while (!waiting.messages.empty() && waiting.messages.front().first <= number) {
+        SendToClient send{connection, std::move(waiting.messages.front().second)};
+        waiting.messages.pop_front();
+        send_to_client(send);
+      }
+      at = waiting.commit <= number ? held.erase(at) : std::next(at);
+    }
   }
 
   void send_to_client(SendToClient& send) {
@@ -347,9 +399,11 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
     for (const auto& [number, peer] : peers) {
       if (peer.worker != WorkerId{}) {
         peer.connection->send(msg::Shutdown{reason});
-      } else {
-        others.push_back(number);
+        continue;
       }
+      others.push_back(number);
+      // With a journal the clients' sessions go on in the next life.
+      if (peer.client != ConnectionId{} && journal == nullptr) peer.connection->send(msg::Shutdown{reason});
     }
     stop_timer = loop.after(kStopPatience, [this] { finish_stop(); });
     for (const PeerNumber number : others) drop(number);
@@ -371,6 +425,13 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
   std::vector<Action> actions;  // kept for its capacity
   std::uint64_t actions_given = 0;
   std::optional<EventRecorder> recorder;
+  std::unique_ptr<Journal> journal;
+  // Messages for clients that wait until the journal has what came before them.
+  struct Held {
+    std::uint64_t commit = 0;  // that what comes now waits for
+    std::deque<std::pair<std::uint64_t, msg::Message>> messages;
+  };
+  std::unordered_map<ConnectionId, Held> held;
   std::vector<std::unique_ptr<Listener>> listeners;
   std::vector<std::string> addresses;
   std::string contact;
@@ -394,9 +455,11 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
   std::uint64_t events = 0;
 };
 
-SchedulerServer::SchedulerServer(EventLoop& loop, SchedulerOptions options)
-    : impl_(std::make_shared<Impl>(loop, std::move(options))) {
+SchedulerServer::SchedulerServer(EventLoop& loop, SchedulerOptions options) {
+  options.core.journal = !options.journal.empty();
+  impl_ = std::make_shared<Impl>(loop, std::move(options));
   impl_->server_on_idle = &on_idle;
+  impl_->open_journal();
   impl_->listen_all();
 }
 

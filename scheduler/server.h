@@ -32,6 +32,7 @@ struct SchedulerOptions {
   std::chrono::nanoseconds introduction_timeout = std::chrono::seconds(10);
   std::string record;                        // a file that gets a record of all events (scheduler/record.h); "": none
   std::uint64_t record_limit = 0;            // bytes, after which no more is recorded; 0: none
+  std::string journal;                       // a directory for what must outlive this process (scheduler/journal.h); ""
   std::chrono::nanoseconds idle_timeout{0};  // on_idle after so long without a client and without tasks; 0: never
 };
 

@@ -24,6 +24,12 @@ const std::vector<ConfigKey>& config_keys() {
       {"scheduler.client-grace", kDuration, "5s",
        "How long a client whose connection was lost may come back before its work is released."},
       {"scheduler.worker-ttl", kDuration, "30s", "A worker that is silent for this long counts as lost."},
+      {"scheduler.inventory-window", kDuration, "3s",
+       "How long a scheduler that was started again waits for workers with their results and for clients before it "
+       "computes anything; 0s: not at all."},
+      {"scheduler.journal", kString, "",
+       "A directory in which the scheduler keeps what its clients want, for one that is started again there; empty: "
+       "none."},
       {"scheduler.record", kString, "",
        "A file that gets a record of all that happens to the scheduler's core, for tegula replay; empty: none."},
       {"scheduler.record-limit", kBytes, "1GiB", "The size at which such a record ends; 0: none."},
@@ -95,6 +101,8 @@ const std::vector<ConfigKey>& config_keys() {
       {"comm.insecure", kBool, "false", "Allow addresses beyond loopback without a cluster token."},
 
       {"client.name", kString, "", "A client's name in logs and status; empty: program and process number."},
+      {"client.reattach-time", kDuration, "30s",
+       "How long a client tries to reach a scheduler again whose connection was lost."},
       {"client.fetch-bytes-in-flight", kBytes, "64MiB", "Bytes of results a client asks for at once."},
 
       {"array.chunk-size", kBytes, "128MiB", "About how large the chunks are that \"auto\" makes."},

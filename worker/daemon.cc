@@ -62,10 +62,11 @@ SchedulerTarget find_scheduler(const CommandLine& line, const Config& config, st
   const std::string path = is_path ? line.scheduler : line.scheduler.empty() ? config.string("scheduler.file") : "";
   if (!path.empty()) {
     const SchedulerFile file = wait_for_file(path, patience);
-    return {file.address, file.token};
+    return {file.address, file.token, path};
   }
   // --insecure does without the token of the environment, as it does for the scheduler.
-  SchedulerTarget target{line.scheduler, config.boolean("comm.insecure") ? std::string() : token_from_environment()};
+  SchedulerTarget target{
+      line.scheduler, config.boolean("comm.insecure") ? std::string() : token_from_environment(), {}};
   if (target.address.empty()) {
     const auto port = static_cast<std::uint16_t>(config.integer("scheduler.port"));
     target.address = to_string(Address{"tcp", config.string("scheduler.host"), port});
@@ -114,6 +115,7 @@ class WorkerRun {
     const SchedulerTarget target = find_scheduler(line, config, config.duration("worker.death-timeout"));
     options.scheduler_address = target.address;
     options.memory_overhead = kProcessBytes + options.memory_limit / 16;
+    options.scheduler_file = target.file;
     options.comm.token = target.token;
     options.vitals = vitals;
     options.lifetime = draw_lifetime(config);

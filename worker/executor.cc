@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <cassert>
 #include <chrono>
+#include <type_traits>
 #include <utility>
+#include <variant>
 
 #include "worker/nanny/vitals.h"
 
@@ -36,6 +38,17 @@ ErrorInfo over_time(std::chrono::nanoseconds limit) {
   error.message =
       fmt::format("the task took longer than its time limit of {:.3g} s", std::chrono::duration<double>(limit).count());
   return error;
+}
+
+// The end of a job of a former life.
+OrphanEnded orphan_of(std::uint64_t life, Event end) {
+  return std::visit(
+      [life]<typename End>(End& e) -> OrphanEnded {
+        if constexpr (std::is_same_v<End, KernelFinished>) return {life, e.attempt, std::move(e.outputs)};
+        if constexpr (requires { e.attempt; }) return {life, e.attempt, {}};
+        return {};
+      },
+      end);
 }
 
 }  // namespace
@@ -113,7 +126,8 @@ bool Executor::recall(AttemptId attempt, bool cancel) {
   }
   if (cancel) {
     for (const auto& slot : slots_) {
-      if (slot->running && slot->attempt == attempt) slot->cancelled.store(true, std::memory_order_relaxed);
+      const bool asked_for = slot->running && slot->life == life_ && slot->attempt == attempt;
+      if (asked_for) slot->cancelled.store(true, std::memory_order_relaxed);
     }
   }
   return false;
@@ -123,9 +137,24 @@ std::vector<AttemptId> Executor::running() {
   std::vector<AttemptId> attempts;
   const std::lock_guard lock(mutex_);
   for (const auto& slot : slots_) {
-    if (slot->running) attempts.push_back(slot->attempt);
+    if (slot->running && slot->life == life_) attempts.push_back(slot->attempt);
   }
   return attempts;
+}
+
+Rejoin Executor::begin_life(std::vector<Event>& ended) {
+  std::deque<Job> dropped;
+  const std::scoped_lock lock(mutex_, done_mutex_);
+  std::move(done_.begin(), done_.end(), std::back_inserter(ended));
+  done_.clear();
+  dropped.swap(queue_);
+  queued_.store(0, std::memory_order_release);
+  Rejoin rejoin{life_++, {}};
+  for (const auto& slot : slots_) {
+    if (slot->running && slot->life == rejoin.life) rejoin.running.push_back(slot->attempt);
+    slot->executing->store(0, std::memory_order_relaxed);  // the number may mean another attempt soon
+  }
+  return rejoin;
 }
 
 void Executor::abandon_all() {
@@ -134,7 +163,7 @@ void Executor::abandon_all() {
   const std::scoped_lock lock(mutex_, done_mutex_);
   dropped.swap(queue_);
   ended.swap(done_);
-  ++life_;
+  first_life_ = ++life_;
   queued_.store(0, std::memory_order_release);
   for (const auto& slot : slots_) {
     slot->cancelled.store(true, std::memory_order_relaxed);
@@ -187,11 +216,11 @@ bool Executor::take(Slot& slot, Job& job) {
   --idle_;
   queued_.store(queue_.size(), std::memory_order_release);
   slot.attempt = job.attempt;
+  slot.life = job.life;
   slot.running = true;
   slot.limit = job.layer->time_limit();
   if (slot.limit.count() != 0) {
     slot.since = std::chrono::steady_clock::now();
-    slot.life = job.life;
     slot.over_time = slot.given_up = false;
   }
   slot.cancelled.store(false, std::memory_order_relaxed);
@@ -231,9 +260,13 @@ void Executor::deliver(std::uint64_t life, Event event) {
   bool first = false;
   {
     const std::lock_guard lock(done_mutex_);
-    if (life != life_) return;
+    if (life < first_life_) return;
     first = done_.empty();
-    done_.push_back(std::move(event));
+    if (life == life_) {
+      done_.push_back(std::move(event));
+    } else {
+      done_.emplace_back(orphan_of(life, std::move(event)));
+    }
   }
   if (first) notify_();
 }

@@ -57,8 +57,11 @@ class Executor {
   bool recall(AttemptId attempt, bool cancel);
   // What the threads run right now.
   std::vector<AttemptId> running();
-  // The ends of jobs since the last call: KernelFinished, KernelFailed, KernelNeeds.
+  // The ends of jobs since the last call: KernelFinished, KernelFailed, KernelNeeds, OrphanEnded.
   void collect(std::vector<Event>& events);
+  // Ends a life and begins another: what has not begun is dropped, what runs goes on and ends as OrphanEnded. Appends
+  // the ends that were not collected yet to `ended`.
+  Rejoin begin_life(std::vector<Event>& ended);
   // Drops what has not begun and asks what runs to stop; what it ends with, and what was not collected yet, is for
   // nobody. Does not wait: attempts submitted later queue behind kernels that still run.
   void abandon_all();
@@ -74,13 +77,13 @@ class Executor {
  private:
   // One compute thread's own.
   struct Slot {
-    AttemptId attempt{};   // that it runs; guarded by mutex_
-    bool running = false;  // guarded by mutex_
+    AttemptId attempt{};     // that it runs; guarded by mutex_
+    std::uint64_t life = 0;  // of the attempt; guarded by mutex_
+    bool running = false;    // guarded by mutex_
     std::atomic<bool> cancelled{false};
     // Of a job with a time limit; guarded by mutex_.
     std::chrono::nanoseconds limit{0};
     std::chrono::steady_clock::time_point since{};
-    std::uint64_t life = 0;
     bool over_time = false;
     bool given_up = false;                            // the task has failed already
     std::atomic<std::uint64_t> own{0};                // where there is no nanny to look
@@ -112,9 +115,9 @@ class Executor {
 
   std::mutex done_mutex_;
   std::vector<Event> done_;
-  // Changes with abandon_all(): attempt numbers may come again in another life of the scheduler, so what ends is told
-  // apart by this. Written under both locks.
-  std::uint64_t life_ = 0;
+  // Attempt numbers may come again in another life of the scheduler, so what ends is told apart by this. What is of a
+  // life before first_life_ is for nobody. Written under both locks.
+  std::uint64_t life_ = 0, first_life_ = 0;
 
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<std::thread> threads_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <optional>
+#include <random>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -72,6 +73,11 @@ std::string spill_base(const WorkerOptions& options) {
 }
 
 Time now() { return std::chrono::steady_clock::now().time_since_epoch(); }
+
+std::uint64_t random_number() {
+  std::random_device device;
+  return (static_cast<std::uint64_t>(device()) << 32) | device();
+}
 
 std::string in_seconds(Time time) { return fmt::format("{:.3g} s", std::chrono::duration<double>(time).count()); }
 
@@ -186,6 +192,7 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
 
   void try_to_join() {
     retry_timer.reset();
+    read_file();
     CommOptions comm = options.comm;
     const Time left = std::max<Time>(deadline - now(), std::chrono::milliseconds(100));
     if (comm.connect_timeout <= Time{0} || comm.connect_timeout > left) comm.connect_timeout = left;
@@ -202,9 +209,22 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
             });
   }
 
+  // A scheduler that was started again may have another address and another token.
+  void read_file() {
+    if (options.scheduler_file.empty()) return;
+    try {
+      const SchedulerFile file = read_scheduler_file(options.scheduler_file);
+      scheduler = parse_address(file.address, kDefaultSchedulerPort);
+      options.comm.token = file.token;
+    } catch (const Error& error) {  // it is being started, or will never be: what was known is tried
+      log::debug(kLog, "{}: {}", options.name, error.what());
+    }
+  }
+
   void not_joined(const ErrorInfo& error) {
-    if (error.code == ErrorCode::kAuthentication || error.code == ErrorCode::kVersion ||
-        error.code == ErrorCode::kConfig) {
+    const bool permanent = error.code == ErrorCode::kAuthentication || error.code == ErrorCode::kVersion ||
+                           error.code == ErrorCode::kConfig;
+    if (permanent && !core) {
       return end(WorkerExit::Kind::kFailed, error.message);  // trying again would not help
     }
     last_error = error.message;
@@ -221,34 +241,31 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
     retry_delay = std::min(retry_delay * 2, kLastRetry);
   }
 
-  // A connection to the scheduler: a new life begins, with nothing of the last one.
+  // A connection to the scheduler: a new life begins, with the results of the last one and the kernels that still run.
   void joined(ConnectionPtr made) {
-    connection = std::move(made);
-    connection->on_messages = [weak = weak_from_this(), number = joins](std::vector<msg::Message> messages) {
+    made->on_messages = [weak = weak_from_this(), number = joins](std::vector<msg::Message> messages) {
       if (const auto self = weak.lock(); self != nullptr && number == self->joins) self->receive(std::move(messages));
     };
-    connection->on_closed = [weak = weak_from_this(), number = joins](const std::string& reason) {
+    made->on_closed = [weak = weak_from_this(), number = joins](const std::string& reason) {
       if (const auto self = weak.lock(); self != nullptr && number == self->joins) self->lost(reason);
     };
-    CommOptions comm = options.comm;
-    comm.incarnation = connection->peer().incarnation;
-    try {
-      server->listen(options.listen_address, options.ports, comm);
-      address = contact_address_of(server->address(), options.contact_address, scheduler);
-    } catch (const Error& error) {
-      return end(WorkerExit::Kind::kFailed, error.what());
+    const bool same_life = made->peer().incarnation == served;
+    if (!serve(made->peer().incarnation)) return;
+    if (core) {
+      begin_anew(same_life);
+    } else {
+      CoreOptions core_options;
+      core_options.threads = options.threads;
+      core_options.memory_limit = value_limit(options);
+      core_options.store.spill = true;
+      core_options.worker = options.name + " (" + address + ")";
+      core_options.fetch.requests_per_peer = options.fetches_per_peer;
+      core_options.fetch.bytes_in_flight = options.fetch_bytes_in_flight;
+      core.emplace(core_options);
+      loans = std::make_unique<Loans>(loop, [this](Buffer buffer) { process(LoanEnded{std::move(buffer)}); });
     }
-    fetcher->set_options(comm);
-    CoreOptions core_options;
-    core_options.threads = options.threads;
-    core_options.memory_limit = value_limit(options);
-    core_options.store.spill = true;
-    core_options.worker = options.name + " (" + address + ")";
-    core_options.fetch.requests_per_peer = options.fetches_per_peer;
-    core_options.fetch.bytes_in_flight = options.fetch_bytes_in_flight;
-    core.emplace(core_options);
-    loans = std::make_unique<Loans>(loop, [this](Buffer buffer) { process(LoanEnded{std::move(buffer)}); });
 
+    connection = std::move(made);
     msg::RegisterWorker registration;
     registration.name = options.name;
     registration.address = address;
@@ -268,18 +285,56 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
       registration.nanny = options.vitals->nanny;
       registration.life = options.vitals->life;
     }
+    registration.instance = instance;
+    registration.inventory_parts = core->inventory_parts();
     connection->send(std::move(registration));
   }
 
-  // The scheduler is gone, and with it the names of all that is here.
+  // Peers and clients of this life of the scheduler reach this worker by the same address as long as it lives.
+  bool serve(Incarnation incarnation) {
+    CommOptions comm = options.comm;
+    comm.incarnation = incarnation;
+    try {
+      if (server->address().empty() || incarnation != served) {
+        server->close();
+        server->listen(options.listen_address, options.ports, comm);
+        served = incarnation;
+      }
+      address = contact_address_of(server->address(), options.contact_address, scheduler);
+    } catch (const Error& error) {
+      end(WorkerExit::Kind::kFailed, error.what());
+      return false;
+    }
+    fetcher->close();
+    fetcher->set_options(comm);
+    return true;
+  }
+
+  // There is no connection yet: what comes of the ends of the former life is for nobody.
+  void begin_anew(bool same_life) {
+    std::vector<Event> events;
+    Rejoin rejoin = executor->begin_life(events);
+    rejoin.numbers_go_on = same_life;
+    events.emplace_back(std::move(rejoin));
+    history.forget_running();
+    layers.clear();
+    wake_timer.reset();
+    wake_at.reset();
+    process(std::move(events));
+  }
+
+  // The scheduler is gone. What it has asked for goes on, and the next one is told what there is then.
   void lost(const std::string& reason) {
     if (ended) return;
     last_error = reason;
-    const bool was_registered = registered;
-    forget_everything();
+    ++joins;  // news of that connection is none any more
+    heartbeat_timer.reset();
+    if (connection != nullptr) retire(std::move(connection));
+    const bool was_registered = std::exchange(registered, false);
     if (draining) return end(WorkerExit::Kind::kStopped, "it lost the scheduler while it was to end: " + reason);
     if (was_registered) {
-      log::warning(kLog, "{}: lost the scheduler ({}); trying to join again", options.name, reason);
+      log::warning(kLog, "{}: lost the scheduler ({}); keeping {} results and trying to join again", options.name,
+                   reason, core->results());
       deadline = options.death_timeout == Time{0} ? Time::max() : now() + options.death_timeout;
       retry_delay = kFirstRetry;
     }
@@ -322,6 +377,7 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
                      [&](msg::WorkerAddress& m) { return take(events, m); },
                      [&](msg::WorkerGone& m) { return take(events, m); },
                      [&](msg::NextUse& m) { return take(events, m); },
+                     [&](msg::InventoryTaken& m) { return take(events, m); },
                      [&](msg::ForgetLayer& m) { return take(events, m); },
                      [&](msg::DefineLayer& m) {
                        // What was said of the same number before comes first: it may be that it is forgotten.
@@ -450,7 +506,9 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
     if (core) set_wakeup();
   }
 
-  void carry_out(SendToScheduler& send, std::vector<Event>&) { connection->send(std::move(send.message)); }
+  void carry_out(SendToScheduler& send, std::vector<Event>&) {
+    if (connection != nullptr) connection->send(std::move(send.message));  // else: it will be told when it is back
+  }
 
   void carry_out(Execute& execute, std::vector<Event>&) {
     history.handed_over(execute, now());
@@ -554,7 +612,10 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
   std::shared_ptr<const KernelRegistry> kernels;
   std::shared_ptr<BufferPool> pool;
 
-  // One life: from a connection to the scheduler to its end.
+  const std::uint64_t instance = random_number();  // of this process, to the scheduler
+  Incarnation served{};                            // whose peers and clients the data server takes
+
+  // One life: from a connection to the scheduler to the next one.
   std::uint64_t joins = 0;  // tells lives and attempts to begin one apart
   ConnectionPtr connection;
   std::optional<WorkerState> core;

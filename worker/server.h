@@ -27,6 +27,7 @@ struct Vitals;
 
 struct WorkerOptions {
   std::string scheduler_address;   // "tcp://host:port", "inproc://name"
+  std::string scheduler_file;      // read before each try to connect, for address and token; "": they stay
   std::string name;                // unique in the cluster; "": from host, process and a counter
   unsigned threads = 0;            // that run kernels; 0: one per core this process may use
   std::uint64_t memory_limit = 0;  // bytes; 0: none. worker/limits.h reads "auto"
@@ -54,8 +55,8 @@ struct WorkerOptions {
   std::string kernels_path, kernels_level;
   std::shared_ptr<const KernelRegistry> kernels;
 
-  // After the scheduler is lost (or where it does not answer at first) the worker drops what it has and tries for this
-  // long to join anew.
+  // After the scheduler is lost (or where it does not answer at first) the worker tries for this long to join anew. It
+  // keeps what it has, and goes on with what it was given to do.
   std::chrono::nanoseconds death_timeout = std::chrono::seconds(60);
   std::chrono::nanoseconds heartbeat_interval{0};  // 0: as the scheduler says
 

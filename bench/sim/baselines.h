@@ -84,6 +84,7 @@ class ListScheduler : public Policy {
   void on(const scheduler::DeathReported&) {}
   void on(const scheduler::ClientConnected&) {}
   void on(const scheduler::ClientLost&) {}
+  void on(const scheduler::SessionRestored&) {}
   void on(const scheduler::Tick&) {}
   void finished(std::uint32_t worker, const msg::TaskFinished& message);
   void returned(const msg::TaskReturned& message);

@@ -83,6 +83,7 @@ InProcessCluster::~InProcessCluster() { end(); }
 void InProcessCluster::end() {
   const auto destroy = [this] {
     workers_.clear();
+    if (scheduler_) scheduler_->stop("the cluster was closed", [] {});  // clients need not look for it
     scheduler_.reset();
   };
   try {

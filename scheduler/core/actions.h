@@ -1,6 +1,7 @@
 // What the core wants done, in order. A shell is one std::visit over these.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <variant>
 
@@ -34,6 +35,14 @@ struct Report {
   std::string text;
 };
 
-using Action = std::variant<SendToWorker, SendToClient, CloseWorker, CloseClient, Report>;
+// To be on the disk before anything that follows is sent to this connection. Only with SchedulerConfig::journal.
+// `message`: AttachClient begins the session, CloseClient ends it, the others are changes as they were taken.
+struct Persist {
+  std::uint64_t session = 0;
+  msg::Message message;
+  ConnectionId connection{};
+};
+
+using Action = std::variant<SendToWorker, SendToClient, CloseWorker, CloseClient, Report, Persist>;
 
 }  // namespace tegula::scheduler

@@ -44,6 +44,14 @@ class Describer {
     }
     for (const ResultId& result : core_.surplus_) hash_.add(result);
     hash_.add(core_.surplus_next_);
+    hash_.add(core_.recovering_);
+    if (core_.started_) {
+      hash_.add(std::min((core_.now_ - *core_.started_).count(), 2 * core_.config_.inventory_window.count()));
+    }
+    for (const Core::Contest& contest : core_.contests_) {
+      hash_.add(contest.event.worker);
+      hash_.add((core_.now_ - contest.since).count());
+    }
     jobs();
     unsettled();
   }
@@ -70,6 +78,18 @@ class Describer {
     hash_.add(group.idle.key(worker.slot));
     hash_.add(group.delay.key(worker.slot));
     hash_.add((core_.now_ - worker.last_answer).count());
+    hash_.add(worker.answers_heard - worker.answered);
+    hash_.add(worker.parts_due);
+    hash_.add(worker.differs_since != Time{});
+    for (const msg::Inventory& part : worker.inventory) {
+      hash_.add(part.part);
+      for (const msg::Inventory::Held& held : part.results) {
+        hash_.add(held.layer.low);
+        hash_.add(held.index);
+        hash_.add(held.output);
+        hash_.add(held.nbytes);
+      }
+    }
     hash_.add(worker.retiring);
     if (worker.ends_at) hash_.add(std::max(*worker.ends_at - core_.now_, Time{0}).count());
     hash_.add(worker.death.has_value());

@@ -2,6 +2,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <type_traits>
+#include <utility>
 
 #include "scheduler/core/core.h"
 
@@ -32,6 +34,7 @@ void Core::on(ClientConnected& event) {
       attach(*sessions_[found->second], event);
       return;
     }
+    begin_recovery();
     out_->push_back(SendToClient{event.connection, msg::ClientAttached{0, 0, 0}});
     out_->push_back(CloseClient{event.connection, "the session is not known (any more)"});
     return;
@@ -49,6 +52,14 @@ void Core::on(ClientConnected& event) {
     out_->push_back(CloseClient{event.connection, "too many client sessions"});
     return;
   }
+  Session& session = open_session(event.fresh_session, event.fresh_secret, event.attach);
+  session.connection = event.connection;  // for whom what follows waits
+  persist(session, msg::AttachClient{session.wire_session, session.secret, session.name, session.share});
+  session.connection = ConnectionId{};
+  attach(session, event);
+}
+
+Session& Core::open_session(std::uint64_t number, std::uint64_t secret, const msg::AttachClient& about) {
   std::uint16_t slot = static_cast<std::uint16_t>(sessions_.size());
   if (!free_sessions_.empty()) {
     slot = free_sessions_.back();
@@ -60,14 +71,43 @@ void Core::on(ClientConnected& event) {
   Session& session = *sessions_[slot];
   session.open = true;
   session.id = static_cast<ClientId>(++last_client_);
-  session.wire_session = event.fresh_session;
-  session.secret = event.fresh_secret;
-  session.name = event.attach.name;
-  session.share = event.attach.share;
+  session.wire_session = number;
+  session.secret = secret;
+  session.name = about.name;
+  session.share = about.share;
   by_wire_session_[session.wire_session] = slot;
   ++counters_.clients;
   ++counters_.sessions;
-  attach(session, event);
+  return session;
+}
+
+void Core::persist(const Session& session, msg::Message message) const {
+  if (config_.journal && !restoring_) {
+    out_->push_back(Persist{session.wire_session, std::move(message), session.connection});
+  }
+}
+
+void Core::on(SessionRestored& event) {
+  const auto* about = event.messages.empty() ? nullptr : std::get_if<msg::AttachClient>(&event.messages.front());
+  if (about == nullptr || event.session == 0 || by_wire_session_.contains(event.session)) return;
+  if (free_sessions_.empty() && sessions_.size() >= LayerRecord::kAccount) return;
+  begin_recovery();
+  restoring_ = true;
+  Session& session = open_session(event.session, about->secret, *about);
+  session.detached_at = now_ + config_.inventory_window;
+  for (msg::Message& message : event.messages) {
+    std::visit(
+        [&]<typename M>(M& m) {
+          if constexpr (std::is_same_v<M, msg::Submit>) on_submit(session, m);
+          if constexpr (std::is_same_v<M, msg::ReleaseWants>) on_release(session, m);
+          if constexpr (std::is_same_v<M, msg::CancelWants>) on_cancel(session, m);
+          if constexpr (std::is_same_v<M, msg::ForgetLayers>) on_forget(session, m);
+          if constexpr (std::is_same_v<M, msg::SubmitRefused>) session.refusals.push_back(m);
+          if constexpr (std::is_same_v<M, msg::SubmitAccepted>) session.last_sequence = m.sequence;
+        },
+        message);
+  }
+  restoring_ = false;
 }
 
 void Core::attach(Session& session, const ClientConnected& event) {
@@ -277,6 +317,7 @@ void Core::drop_namer(LayerRecord& layer, std::uint16_t session, LayerNumber num
 
 void Core::close_session(std::uint16_t slot) {
   Session& session = *sessions_[slot];
+  persist(session, msg::CloseClient{});
   by_connection_.erase(session.connection);
   session.connection = ConnectionId{};
   by_wire_session_.erase(session.wire_session);

@@ -95,6 +95,7 @@ std::string Core::cancel_task(TaskId id) {
       namer.wants[o].add(index, index + 1, -static_cast<std::int32_t>(count));
       namer.cancelled[o].add(index, index + 1, static_cast<std::int32_t>(count));
       change_wants(layer, o, index, index + 1, -static_cast<std::int32_t>(count));
+      persist(*sessions_[namer.session], msg::CancelWants{0, {{namer.number, o, index, index + 1}}});
       send(*sessions_[namer.session], msg::ResultErred{namer.number, o, index, error});
     }
   }
@@ -111,6 +112,7 @@ std::string Core::cancel_client(Session& session) {
     const LayerRecord& layer = layers_.at(id);
     for (std::uint16_t o = 0; o < layer.outputs; ++o) all.wants.push_back({number, o, 0, layer.tasks});
   }
+  persist(session, all);
   on_cancel(session, all, "the operator");
   resolve_doubts();
   return fmt::format("cancelled all that client '{}' waits for: {} of its {} unfinished tasks are dropped", name,

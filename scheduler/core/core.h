@@ -20,6 +20,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -51,6 +52,7 @@ struct Core {
   void on(ClientConnected& event);
   void on(FromClient& event);
   void on(ClientLost& event);
+  void on(SessionRestored& event);
   void on(Tick&) { tick(); }
 
   // ---- transitions.cc: records and their states ----
@@ -230,6 +232,18 @@ struct Core {
   void tidy(Slot slot);
   bool result_exists(ResultId result) const;
 
+  // ---- recovery.cc: what workers hold from before, and who has a name ----
+  void on_inventory(Worker& worker, msg::Inventory& message);
+  void take_inventory(Worker& worker, const msg::Inventory& part);
+  // Counts the worker as a holder if that spares a computation or is one copy more; false: nobody needs it.
+  bool keep_replica(Worker& worker, ResultId result, std::uint64_t nbytes);
+  void begin_recovery();  // somebody speaks of a former life
+  void end_recovery();
+  bool recovery_is_over() const;
+  void join(WorkerJoined& event);
+  void decide_contests();
+  Worker* worker_by_name(const std::string& name);
+
   // ---- retries.cc ----
   // True: the task's failure is forgiven, and it is tried again.
   bool retry(Slot slot, const ErrorInfo& error);
@@ -246,6 +260,8 @@ struct Core {
   void on_heartbeat(Worker& worker, const msg::WorkerHeartbeat& message);
   void lose_worker(WorkerSlot slot, LossReason reason, const std::string& detail);
   void expel(Worker& worker, LossReason reason, const std::string& why);
+  void refuse_worker(WorkerId worker, std::string reason);
+  void compare_attempts(Worker& worker, const msg::WorkerHeartbeat& message);
   void reenter(Slot slot);
   Worker* find_worker(WorkerId id);
   Worker* predecessor_of(const msg::RegisterWorker& registration);
@@ -286,6 +302,9 @@ struct Core {
 
   // ---- clients.cc, submit.cc ----
   void on_submit(Session& session, msg::Submit& message);
+  void refuse_submission(Session& session, std::uint64_t sequence, ErrorInfo why);
+  Session& open_session(std::uint64_t number, std::uint64_t secret, const msg::AttachClient& about);
+  void persist(const Session& session, msg::Message message) const;
   void take_layers(Session& session, const msg::Submit& message, const std::vector<LayerHash>& hashes);
   void add_wants(Session& session, const std::vector<msg::WantRange>& wants, std::int32_t urgency);
   void on_release(Session& session, const msg::ReleaseWants& message);
@@ -408,6 +427,12 @@ struct Core {
   std::vector<WorkerSlot> free_workers_;
   std::unordered_map<WorkerId, WorkerSlot> by_worker_;
   std::unordered_set<std::string> worker_names_;
+  // Who wants the name of a worker that may be dead. It is heard of, or stays silent for a while.
+  struct Contest {
+    WorkerJoined event;
+    Time since{};
+  };
+  std::vector<Contest> contests_;
   std::vector<WorkerGroup> groups_;
   std::unordered_set<std::string> kernels_seen_;  // that some worker had
   std::vector<Requirement> requirements_;
@@ -444,6 +469,10 @@ struct Core {
   std::uint64_t ended_before_ = 0;   // tasks, when progress was last looked at
   Time progress_at_{};               // when one ended last, or when there was nothing to do
   std::uint32_t stall_reports_ = 0;  // since then
+
+  std::optional<Time> started_;  // the time of the first event
+  bool restoring_ = false;       // a session: the journal has what it says
+  bool recovering_ = false;      // nothing is expanded or bound until the window closes
 
   std::vector<Transition> log_;  // a ring
   std::size_t log_next_ = 0;

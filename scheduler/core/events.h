@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "comm/messages.h"
 #include "src/ids.h"
@@ -19,7 +20,8 @@ using Time = std::chrono::nanoseconds;
 enum class ConnectionId : std::uint64_t {};
 
 // A worker's connection opened and its RegisterWorker came. The shell numbers worker connections from 1, never reusing
-// a number, also when the worker is then refused. Answered with WorkerRegistered or WorkerRefused (and CloseWorker).
+// a number, also when the worker is then refused. Answered with WorkerRegistered or WorkerRefused (and CloseWorker);
+// when the name is that of a worker which may be dead, only once that has been heard or has been silent for a while.
 struct WorkerJoined {
   WorkerId worker{};
   msg::RegisterWorker registration;
@@ -38,6 +40,8 @@ enum class LossReason : std::uint8_t {
   kProtocol,    // the worker sent what no worker may send (found by the core, or by the shell: a malformed frame)
   kSlow,        // does not read what it is sent; the shell gave it up
   kOrderly,     // said WorkerLeaving, or the shell ended it on purpose: nobody is to blame
+  kReplaced,    // its process has connected anew: nobody is to blame
+  kRepair,      // what it says of its attempts is not what is known here (found by the core): it is to join anew
 };
 
 // A worker's connection ended. A second loss of the same worker is ignored, so the shell may report each close.
@@ -63,10 +67,18 @@ struct ClientConnected {
   std::uint64_t fresh_secret = 0;
 };
 
-// Any later message of a client.
+// Any later message of a client. `refusal`: why a Submit can't be taken, as the shell found.
 struct FromClient {
   ConnectionId connection{};
   msg::Message message;
+  std::string refusal = {};
+};
+
+// A session of this scheduler's former life, as its journal has it: AttachClient, the changes, and SubmitAccepted with
+// the number of the last one. Its client may come back within the inventory window and config.reattach_grace.
+struct SessionRestored {
+  std::uint64_t session = 0;
+  std::vector<msg::Message> messages;
 };
 
 // A client's connection ended. After CloseClient its session is gone already; otherwise it may come back within
@@ -78,7 +90,7 @@ struct ClientLost {
 // Time passes. Wanted every 20 to 100 ms, and at once whenever `SchedulerState::busy()` says so.
 struct Tick {};
 
-using Event =
-    std::variant<WorkerJoined, FromWorker, WorkerLost, DeathReported, ClientConnected, FromClient, ClientLost, Tick>;
+using Event = std::variant<WorkerJoined, FromWorker, WorkerLost, DeathReported, ClientConnected, FromClient, ClientLost,
+                           SessionRestored, Tick>;
 
 }  // namespace tegula::scheduler

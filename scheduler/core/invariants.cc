@@ -15,15 +15,15 @@ class Checker {
   explicit Checker(const Core& core) : core_(const_cast<Core&>(core)) {}
 
   void run() {
-    check(core_.doubted_.empty() && core_.doubtful_requirements_.empty() && core_.maybe_unused_.empty(),
-          "left-over work");
+    check(core_.doubted_.empty() && core_.maybe_unused_.empty(), "left-over work");
+    check(core_.recovering_ || core_.doubtful_requirements_.empty(), "left-over doubts about kernels");
     check_layers();
     core_.tasks_.for_each([&](Slot slot, Task& task) { check_task(slot, task); });
     check_counters();
     check_workers();
     check_requirements();
     check_sessions();
-    check_idle_credit();
+    if (!core_.recovering_) check_idle_credit();
     check_jobs();
     check_copies();
     check_inquests();
@@ -229,7 +229,8 @@ class Checker {
             "tasks asked back miscounted");
       asked_ += asked;
       check(lacking == worker.bound_ahead, "a worker's tasks bound ahead miscounted");
-      check(worker.credit() == 0 || worker.ahead.empty(), "idle credit while tasks could be bound ahead");
+      check(worker.credit() == 0 || worker.ahead.empty() || core_.recovering_,
+            "idle credit while tasks could be bound ahead");
       check(hash == worker.attempts_hash, "hash of a worker's attempts");
       check(worker.answered + worker.bound.size() == worker.spent, "a worker's attempts miscounted");
       check(worker.spent <= worker.granted, "bound beyond the credit");
@@ -273,7 +274,7 @@ class Checker {
       for (const WorkerGroup& group : core_.groups_) live += group.has[k] ? group.live : 0;
       check(requirement.live == live, "workers that meet a requirement miscounted");
       check(requirement.listed == !requirement.ready.empty(), "a requirement's ready tasks not listed");
-      check(!core_.kernel_missing(requirement) || requirement.ready.empty(),
+      check(!core_.kernel_missing(requirement) || requirement.ready.empty() || core_.recovering_,
             "a task waits for a kernel that does not exist");
     }
     check(ready_ == queued_ && ahead_ == 0, "tasks in queues miscounted");

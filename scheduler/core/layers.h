@@ -11,10 +11,10 @@
 #include "scheduler/core/containers.h"
 #include "scheduler/core/costs.h"
 #include "scheduler/core/task.h"
-#include "scheduler/core/want_map.h"
 #include "src/graph.h"
 #include "src/graph_rules.h"
 #include "src/ids.h"
+#include "src/want_map.h"
 
 namespace tegula::scheduler {
 

@@ -265,6 +265,8 @@ void Core::start_moves(Job& job) {
       job.pending.clear();
       break;
     }
+    // So that it can say what it holds, should it have to join anew.
+    define(*to, layers_.at(layer_of(pending.result.task)));
     const auto replicas = output.replicas.span();
     for (std::size_t i = 0; i < std::min(replicas.size(), kMostHolders); ++i) {
       introduce(*to, replicas[i]);

@@ -43,6 +43,7 @@ void Core::on_finished(Worker& worker, msg::TaskFinished& message) {
                       described->outputs));
     return;
   }
+  ++worker.answers_heard;
   const Slot slot = answered_attempt(worker, message.task, message.attempt);
   if (slot == kNoSlot) {
     // Not what was asked for, but perhaps good all the same: a replica is a replica.
@@ -111,6 +112,7 @@ void Core::input_arrived(Slot slot) {
 }
 
 void Core::on_failed(Worker& worker, msg::TaskFailed& message) {
+  ++worker.answers_heard;
   const Slot slot = answered_attempt(worker, message.task, message.attempt);
   if (slot == kNoSlot) return;
   const Task& task = tasks_[slot];
@@ -130,6 +132,7 @@ void Core::on_failed(Worker& worker, msg::TaskFailed& message) {
 }
 
 void Core::on_returned(Worker& worker, msg::TaskReturned& message) {
+  ++worker.answers_heard;
   const Slot slot = answered_attempt(worker, message.task, message.attempt);
   if (slot == kNoSlot) return;
   Task& task = tasks_[slot];
@@ -196,21 +199,16 @@ void Core::on_replicas_added(Worker& worker, const msg::ReplicasAdded& message) 
 // freed.
 void Core::adopt(Worker& worker, ResultId result, std::uint64_t nbytes) {
   const Slot slot = find_slot(result.task);
-  if (slot == kNoSlot || !tasks_[slot].output(result.output).needed() ||
-      !layer_of_task(tasks_[slot]).description->pure) {
+  if (slot == kNoSlot || !layer_of_task(tasks_[slot]).description->pure) {
     free_on(worker.slot, result);
     return;
   }
-  Output& output = tasks_[slot].output(result.output);
-  const bool fresh = !output.available();
-  if (!output.replicas.add(worker.slot)) return;
-  ++counters_.adopted_replicas;
-  note_surplus(tasks_[slot], result.output);
-  if (!fresh) return;
-  output.nbytes = nbytes;
-  announce(slot, result.output);
-  doubt(result.task);
-  tidy(slot);
+  if (tasks_[slot].output(result.output).replicas.contains(worker.slot)) return;
+  if (keep_replica(worker, result, nbytes)) {
+    ++counters_.adopted_replicas;
+  } else {
+    free_on(worker.slot, result);
+  }
 }
 
 void Core::on_replicas_dropped(Worker& worker, const msg::ReplicasDropped& message) {

@@ -23,6 +23,7 @@ struct WorkerMessage {
   void operator()(msg::QueryNextUse& m) const { core.on_query_next_use(worker, m); }
   void operator()(msg::WorkerHeartbeat& m) const { core.on_heartbeat(worker, m); }
   void operator()(msg::WorkerDraining& m) const { core.on_draining(worker, m); }
+  void operator()(msg::Inventory& m) const { core.on_inventory(worker, m); }
   void operator()(msg::WorkerLeaving& m) const { core.expel(worker, LossReason::kOrderly, m.reason); }
   template <typename Other>
   void operator()(Other&) const {
@@ -34,21 +35,27 @@ struct WorkerMessage {
 struct ClientMessage {
   Core& core;
   Session& session;
+  const std::string& refusal;
   void operator()(msg::Submit& m) const {
-    if (core.fresh_sequence(session, m.sequence)) core.on_submit(session, m);
+    if (!core.fresh_sequence(session, m.sequence)) return;
+    if (refusal.empty()) return core.on_submit(session, m);
+    core.refuse_submission(session, m.sequence, {ErrorCode::kFile, refusal, {}, {}, {}, {}});
   }
   void operator()(msg::ReleaseWants& m) const {
     if (!core.fresh_sequence(session, m.sequence)) return;
+    core.persist(session, m);
     core.on_release(session, m);
     core.acknowledge(session);
   }
   void operator()(msg::ForgetLayers& m) const {
     if (!core.fresh_sequence(session, m.sequence)) return;
+    core.persist(session, m);
     core.on_forget(session, m);
     core.acknowledge(session);
   }
   void operator()(msg::CancelWants& m) const {
     if (!core.fresh_sequence(session, m.sequence)) return;
+    core.persist(session, m);
     core.on_cancel(session, m);
     core.acknowledge(session);
   }
@@ -82,7 +89,9 @@ Core::Core(SchedulerConfig settings) : config_(settings) {
 void Core::apply(Time time, Event&& event, std::vector<Action>& out) {
   now_ = time;
   out_ = &out;
+  if (!started_) started_ = time;
   std::visit([this](auto& what) { on(what); }, event);
+  if (!contests_.empty()) decide_contests();
   counters_.slots_free = slots_ - counters_.processing;
   out_ = nullptr;
 }
@@ -92,14 +101,17 @@ void Core::settle(Time time, std::vector<Action>& out) {
   out_ = &out;
   steps_left_ = config_.expansion_steps;
   if (!jobs_.empty()) advance_jobs();
-  do {
-    fail_missing_kernels();
-    resolve_doubts();
-    expand();
-    send_frees();  // before assignments: one of them may make the same result again
-  } while (bind_ready() && !expandable_.empty() && steps_left_ > 0);
-  ask_back();
-  fail_missing_kernels();  // of what was expanded last
+  if (recovering_ && recovery_is_over()) end_recovery();
+  if (!recovering_) {
+    do {
+      fail_missing_kernels();
+      resolve_doubts();
+      expand();
+      send_frees();  // before assignments: one of them may make the same result again
+    } while (bind_ready() && !expandable_.empty() && steps_left_ > 0);
+    ask_back();
+    fail_missing_kernels();  // of what was expanded last
+  }
   resolve_doubts();
   send_frees();
   drop_unused_layers();
@@ -140,7 +152,7 @@ void Core::on(FromWorker& event) {
 void Core::on(FromClient& event) {
   Session* session = session_of(event.connection);
   if (session == nullptr) return;
-  std::visit(ClientMessage{*this, *session}, event.message);
+  std::visit(ClientMessage{*this, *session, event.refusal}, event.message);
 }
 
 void Core::tick() {
@@ -199,7 +211,8 @@ void SchedulerState::apply(Time now, Event event, std::vector<Action>& actions) 
   core_->apply(now, std::move(event), actions);
 }
 void SchedulerState::settle(Time now, std::vector<Action>& actions) { core_->settle(now, actions); }
-bool SchedulerState::busy() const { return !core_->expandable_.empty(); }
+bool SchedulerState::busy() const { return !core_->recovering_ && !core_->expandable_.empty(); }
+bool SchedulerState::recovering() const { return core_->recovering_; }
 bool SchedulerState::empty() const { return core_->empty(); }
 void SchedulerState::check_invariants() const { core_->check_invariants(); }
 

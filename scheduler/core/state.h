@@ -32,6 +32,10 @@ struct SchedulerConfig {
   std::uint32_t allowed_deaths = 3;  // of workers that executed a task, after which it is KilledWorker
   // How long after the loss of a worker its nanny's report is waited for, before blame falls by guess.
   std::chrono::nanoseconds report_patience = std::chrono::seconds(2);
+  // Of a scheduler that was started again: for so long workers may come back with what they hold and clients with what
+  // they want, before anything is computed. 0: it computes at once.
+  std::chrono::nanoseconds inventory_window = std::chrono::seconds(3);
+  bool journal = false;                         // what changes a session is given as Persist
   std::uint32_t allowed_fetch_failures = 20;    // returns for missing inputs, after which a task ends as kDataLost
   std::uint64_t max_demanded_tasks = 1u << 28;  // of all sessions together; a submission beyond it is refused
   std::size_t log_size = 1u << 16;              // transitions kept for story()
@@ -86,7 +90,8 @@ struct Counters {
   std::uint64_t assignments = 0, retractions = 0, adopted_replicas = 0, results_freed = 0;
   std::uint64_t surplus_dropped = 0;  // copies
   std::uint64_t tasks_retried = 0;
-  std::uint64_t tasks_asked_back = 0, tasks_moved = 0;  // for idle workers; how many of them came
+  std::uint64_t inventory_results = 0, inventory_kept = 0;  // that workers brought along; of these, that were needed
+  std::uint64_t tasks_asked_back = 0, tasks_moved = 0;      // for idle workers; how many of them came
   std::uint64_t workers_joined = 0, workers_lost = 0, sessions = 0, submissions = 0, submissions_refused = 0;
   std::uint64_t compute_ns = 0;  // in kernels, as workers reported
   // Things that no honest, bug-free peer does. Each must be 0 in a test without faults.
@@ -187,6 +192,8 @@ class SchedulerState {
   std::vector<std::pair<TaskId, AttemptId>> bound_to(WorkerId) const;  // in the order of binding
   std::string key(TaskId task) const;                                  // "" when its layer is not known
   Time time() const;                                                   // of the last event
+  // Whether it waits for workers and clients of its former life, see SchedulerConfig::inventory_window.
+  bool recovering() const;
   // Since a task ended last, while there is something to do; else 0.
   Time standstill() const;
 

@@ -18,15 +18,18 @@ struct Checked {
   const msg::Submit& message;
   std::vector<LayerHash> hashes;  // of message.layers, in order
 
+  bool brings(LayerNumber number) const {
+    return number >= message.first_layer && number - message.first_layer < message.layers.size();
+  }
   // The layer of a number below `limit`; nullptr when there is none.
   const Layer* find(LayerNumber number, LayerNumber limit) const {
     if (number >= limit) return nullptr;
-    if (number >= message.first_layer) return message.layers[number - message.first_layer].get();
+    if (brings(number)) return message.layers[number - message.first_layer].get();
     const auto named = session.layers.find(number);
     return named == session.layers.end() ? nullptr : core.layers_.at(named->second).description.get();
   }
   LayerHash hash(LayerNumber number) const {
-    if (number >= message.first_layer) return hashes[number - message.first_layer];
+    if (brings(number)) return hashes[number - message.first_layer];
     return core.layers_.at(session.layers.at(number)).hash;
   }
 
@@ -98,19 +101,25 @@ void Core::on_submit(Session& session, msg::Submit& message) {
     checked.check_wants();
     checked.check_options();
   } catch (const Error& error) {
-    ++counters_.submissions_refused;
     ErrorInfo info;
     info.code = error.code();
     info.message = error.what();
-    session.refusals.push_back({message.sequence, std::move(info)});
-    if (session.refusals.size() > kRefusalsKept) session.refusals.pop_front();
-    send(session, msg::SubmitRefused(session.refusals.back()));
+    persist(session, msg::SubmitRefused{message.sequence, info});
+    refuse_submission(session, message.sequence, std::move(info));
     return;
   }
   ++counters_.submissions;
+  persist(session, message);
   take_layers(session, message, checked.hashes);
   send(session, msg::SubmitAccepted{message.sequence});
   add_wants(session, message.wants, message.options.priority);
+}
+
+void Core::refuse_submission(Session& session, std::uint64_t sequence, ErrorInfo why) {
+  ++counters_.submissions_refused;
+  session.refusals.push_back({sequence, std::move(why)});
+  if (session.refusals.size() > kRefusalsKept) session.refusals.pop_front();
+  send(session, msg::SubmitRefused(session.refusals.back()));
 }
 
 void Core::take_layers(Session& session, const msg::Submit& message, const std::vector<LayerHash>& hashes) {

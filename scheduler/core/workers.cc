@@ -12,6 +12,12 @@ namespace tegula::scheduler {
 namespace {
 constexpr std::uint64_t kLongestLifetimeMs = 1ull << 40;  // decades
 constexpr std::size_t kMostInquests = 1024;
+
+// The worker's process did not end by what it was doing.
+bool innocent(LossReason reason) {
+  return reason == LossReason::kOrderly || reason == LossReason::kReplaced || reason == LossReason::kRepair;
+}
+
 }  // namespace
 
 Worker* Core::find_worker(WorkerId id) {
@@ -31,21 +37,13 @@ Worker* Core::predecessor_of(const msg::RegisterWorker& registration) {
   return nullptr;
 }
 
-void Core::on(WorkerJoined& event) {
-  const auto refuse = [&](std::string reason) {
-    out_->push_back(SendToWorker{event.worker, msg::WorkerRefused{reason}});
-    out_->push_back(CloseWorker{event.worker, std::move(reason)});
-  };
-  if (by_worker_.contains(event.worker) || event.worker == WorkerId{}) return;
+void Core::refuse_worker(WorkerId worker, std::string reason) {
+  out_->push_back(SendToWorker{worker, msg::WorkerRefused{reason}});
+  out_->push_back(CloseWorker{worker, std::move(reason)});
+}
+
+void Core::join(WorkerJoined& event) {
   msg::RegisterWorker& registration = event.registration;
-  if (registration.name.empty()) return refuse("a worker needs a name");
-  if (Worker* before = predecessor_of(registration)) {
-    expel(*before, LossReason::kConnection, "its nanny has started it anew");
-  }
-  if (worker_names_.contains(registration.name)) {
-    return refuse(fmt::format("there is a worker named '{}' already", registration.name));
-  }
-  if (const std::string wrong = wrong_resources(registration.resources); !wrong.empty()) return refuse(wrong);
   WorkerSlot slot = static_cast<WorkerSlot>(workers_.size());
   if (free_workers_.empty()) {
     workers_.emplace_back();
@@ -62,6 +60,8 @@ void Core::on(WorkerJoined& event) {
   if (registration.lifetime_ms != 0) {
     worker.ends_at = now_ + std::chrono::milliseconds(std::min(registration.lifetime_ms, kLongestLifetimeMs));
   }
+  worker.parts_due = registration.inventory_parts;
+  if (worker.parts_due != 0) begin_recovery();
   worker.registration = std::move(registration);
   for (const msg::Resource& resource : worker.registration.resources) {
     worker.resources_free[resource.name] = to_millionths(resource.amount);
@@ -101,10 +101,31 @@ void Core::on_heartbeat(Worker& worker, const msg::WorkerHeartbeat& message) {
       if (task.phase == TaskPhase::kBound && running.contains(task.attempt)) task.phase = TaskPhase::kRunning;
     }
   }
-  if (message.received == worker.spent && message.sent == worker.answered &&
-      message.attempts_hash != worker.attempts_hash) {
-    ++counters_.heartbeat_mismatches;
+  compare_attempts(worker, message);
+}
+
+// A worker whose attempts are not those that are known here is told to join anew: it drops its attempts and brings an
+// inventory of its results, and so both sides agree again. Numbers that differ while nothing moves tell of a message
+// that got lost.
+void Core::compare_attempts(Worker& worker, const msg::WorkerHeartbeat& message) {
+  constexpr int kBeats = 10;
+  const bool same = message.received == worker.spent && message.sent == worker.answers_heard;
+  bool differs = same && message.attempts_hash != worker.attempts_hash;
+  const std::uint64_t moved = worker.spent + worker.answers_heard + message.received + message.sent;
+  if (same) {
+    worker.differs_since = {};
+  } else if (worker.differs_since == Time{} || worker.differs_at != moved) {
+    worker.differs_since = now_;
+    worker.differs_at = moved;
+  } else {
+    differs = now_ - worker.differs_since > kBeats * config_.heartbeat_interval;
   }
+  if (!differs) return;
+  ++counters_.heartbeat_mismatches;
+  out_->push_back(Report{fmt::format(
+      "worker {} counts its attempts differently ({} received and {} answered there, {} and {} here): it joins anew",
+      worker.registration.name, message.received, message.sent, worker.spent, worker.answers_heard)});
+  expel(worker, LossReason::kRepair, "its attempts are not those that the scheduler knows");
 }
 
 void Core::free_on(WorkerSlot slot, ResultId result) {
@@ -119,6 +140,7 @@ void Core::expel(Worker& worker, LossReason reason, const std::string& why) {
 }
 
 void Core::on(WorkerLost& event) {
+  std::erase_if(contests_, [&](const Contest& contest) { return contest.event.worker == event.worker; });
   if (const Worker* worker = find_worker(event.worker)) lose_worker(worker->slot, event.reason, event.detail);
 }
 
@@ -173,7 +195,7 @@ void Core::lose_worker(WorkerSlot gone, LossReason reason, const std::string& de
                   reason == LossReason::kHeartbeat,
                   {},
                   now_ + config_.report_patience};
-  const bool blameless = reason == LossReason::kOrderly || (worker.ends_at && now_ >= *worker.ends_at);
+  const bool blameless = innocent(reason) || (worker.ends_at && now_ >= *worker.ends_at);
   for (std::size_t i = 0; i < bound.size(); ++i) {
     Task& task = tasks_[bound[i]];
     task.worker = kNoSlot;

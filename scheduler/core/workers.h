@@ -54,6 +54,7 @@ struct Worker {
 
   std::uint64_t granted = 0, spent = 0;  // slots, cumulative
   std::uint64_t answered = 0;            // attempts that came back, however
+  std::uint64_t answers_heard = 0;       // the same, and answers for attempts that it does not have
   std::uint64_t attempts_hash = 0;       // xor of mix(attempt) over `bound`
   std::vector<Slot> bound;               // its attempts under way; Task::position is the place here
   ReadyQueue ready;                      // tasks that want to go here, for the inputs it holds
@@ -68,6 +69,13 @@ struct Worker {
   std::unordered_map<std::string, std::uint64_t> resources_free;  // in millionths
   std::unordered_set<WorkerId> introduced;                        // peers whose address it was sent
   std::vector<ResultId> to_free;                                  // sent in settle()
+
+  std::uint32_t parts_due = 0;            // of its inventory, that were announced and have not come
+  std::uint64_t results_brought = 0;      // in `inventory`
+  std::vector<msg::Inventory> inventory;  // while the core recovers
+  // When its count of attempts and ours began to differ without anything being under way; 0: they don't.
+  Time differs_since{};
+  std::uint64_t differs_at = 0;  // spent and answered then, and what the worker said of them
 
   std::uint64_t retiring = 0;  // the job that sends it away; it gets nothing new meanwhile
   std::uint64_t incoming = 0;  // bytes of copies that it was asked to fetch

@@ -313,7 +313,9 @@ TEST(Session, SubmissionsMadeWhileTheConnectionIsLostArrive) {
 
 TEST(Session, ASchedulerThatIsGoneEndsWaits) {
   TcpCluster cluster(0);
+  setenv("TEGULA_CLIENT__REATTACH_TIME", "1s", 1);
   Client client(cluster.address());
+  unsetenv("TEGULA_CLIENT__REATTACH_TIME");
   const auto results = submit_one(client, nop_layer(10));
   cluster.kill_scheduler();
   try {
@@ -327,18 +329,61 @@ TEST(Session, ASchedulerThatIsGoneEndsWaits) {
   EXPECT_THROW(client.status(), ConnectionError);
 }
 
-TEST(Session, ASessionThatTheSchedulerGaveUpIsLost) {
+TEST(Session, ASessionThatTheSchedulerGaveUpIsToldAgain) {
   scheduler::SchedulerOptions options;
   options.core.reattach_grace = std::chrono::nanoseconds(1);
-  TcpCluster cluster(0, options);
+  TcpCluster cluster(1, options);
   Proxy proxy(cluster.port());
   Client client(proxy.address());
   const auto results = submit_one(client, nop_layer(10));
+  results->wait();
   proxy.refuse(true);
   proxy.cut();
   EXPECT_TRUE(eventually([&] { return cluster.snapshot().counters.clients == 0; }));
+  EXPECT_TRUE(eventually([&] { return cluster.snapshot().counters.memory == 0; })) << "its results are released";
   proxy.refuse(false);
-  EXPECT_THROW(results->wait(), ConnectionError);
+  EXPECT_EQ(fetch_count(*results), 10u);
+  const auto more = submit_one(client, nop_layer(10, 2));
+  more->wait();
+  expect_quiet(cluster);
+}
+
+TEST(Session, ASchedulerThatIsStartedAgainIsToldWhatIsWanted) {
+  scheduler::SchedulerOptions options;
+  options.core.inventory_window = std::chrono::milliseconds(300);
+  TcpCluster cluster(2, options);
+  Proxy proxy(cluster.port());
+  Client client(proxy.address());
+  const auto kept = submit_one(client, nop_layer(100));
+  kept->wait();
+  auto dropped = submit_one(client, nop_layer(100, 2));
+  dropped->wait();
+  dropped.reset();
+  const auto cancelled = submit_one(client, nop_layer(100, 3));
+  cancelled->cancel();
+  for (int life = 0; life < 3; ++life) {
+    cluster.restart_scheduler();
+    std::thread submitting([&] { submit_one(client, nop_layer(50, 10 + static_cast<std::uint64_t>(life)))->wait(); });
+    EXPECT_EQ(fetch_count(*kept), 100u);
+    submitting.join();
+    EXPECT_EQ(cancelled->status(0) == FutureStatus::kPending, false);
+  }
+  EXPECT_TRUE(eventually([&] { return cluster.snapshot().counters.memory == 100; }));
+  EXPECT_EQ(cluster.snapshot().counters.inventory_kept, 100u) << "nothing was computed again";
+  EXPECT_EQ(cluster.snapshot().counters.clients, 1u);
+}
+
+TEST(Session, ASchedulerThatEndsSaysSo) {
+  TcpCluster cluster(0);
+  Client client(cluster.address());
+  const auto results = submit_one(client, nop_layer(10));
+  cluster.stop_scheduler("enough for today");
+  try {
+    results->wait();
+    FAIL() << "no error";
+  } catch (const ConnectionError& error) {
+    EXPECT_NE(std::string(error.what()).find("enough for today"), std::string::npos) << error.what();
+  }
 }
 
 TEST(Session, ResultsThatAreLostAreWaitedForAgain) {

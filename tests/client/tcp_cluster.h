@@ -17,9 +17,10 @@ namespace tegula::test {
 class TcpCluster {
  public:
   explicit TcpCluster(unsigned workers, scheduler::SchedulerOptions options = {})
-      : loop_(client::make_loop("cluster")) {
-    options.listen_addresses = {"tcp://127.0.0.1:0"};
-    loop_->run_and_wait([&] { scheduler_ = std::make_unique<scheduler::SchedulerServer>(*loop_, options); });
+      : loop_(client::make_loop("cluster")), options_(std::move(options)) {
+    options_.listen_addresses = {"tcp://127.0.0.1:0"};
+    loop_->run_and_wait([&] { scheduler_ = std::make_unique<scheduler::SchedulerServer>(*loop_, options_); });
+    options_.listen_addresses = {address()};
     for (unsigned i = 0; i < workers; ++i) add_worker();
   }
   ~TcpCluster() {
@@ -60,6 +61,16 @@ class TcpCluster {
   void kill_worker() {
     loop_->run_and_wait([this] { workers_.erase(workers_.begin()); });
   }
+  // Killed, and another life of it begins at the same address.
+  void restart_scheduler() {
+    loop_->run_and_wait([this] {
+      scheduler_.reset();
+      scheduler_ = std::make_unique<scheduler::SchedulerServer>(*loop_, options_);
+    });
+  }
+  void stop_scheduler(const std::string& reason) {
+    loop_->run_and_wait([&] { scheduler_->stop(reason, [] {}); });
+  }
   void kill_scheduler() {
     loop_->run_and_wait([this] { scheduler_.reset(); });
   }
@@ -71,6 +82,7 @@ class TcpCluster {
 
  private:
   std::shared_ptr<EventLoop> loop_;
+  scheduler::SchedulerOptions options_;
   std::unique_ptr<scheduler::SchedulerServer> scheduler_;
   std::vector<std::unique_ptr<worker::WorkerServer>> workers_;
 };

@@ -36,6 +36,8 @@ void add_options(CLI::App& app, Command& command) {
   app.add_flag("!--long-tasks", scenario.short_tasks, "They are bound ahead of one worker's attempts only");
   app.add_flag("--large", scenario.large, "A task ahead has no room for its inputs");
   app.add_option("--losses", scenario.losses, "Workers that may be lost")->capture_default_str();
+  app.add_option("--cuts", scenario.cuts, "Connections of workers that break")->capture_default_str();
+  app.add_option("--restarts", scenario.restarts, "Of the scheduler")->capture_default_str();
   app.add_flag("--slow-news", scenario.slow_news, "Scheduler and peers hear of a loss at different times");
   app.add_option("--kernel-failures", scenario.kernel_failures)->capture_default_str();
   app.add_option("--busy-answers", scenario.busy_answers)->capture_default_str();

@@ -63,6 +63,9 @@ std::vector<Scenario> scenarios() {
   add("nannies", [](Scenario& s) { s.losses = 1, s.slow_news = true, s.nannies = true; });
   add("draining", [](Scenario& s) { s.drains = 1, s.client_steps = 1; });
   add("busy_peers", [](Scenario& s) { s.busy_answers = 1, s.client_steps = 1; });
+  add("cut", [](Scenario& s) { s.cuts = 1, s.client_steps = 1; });
+  add("slow_cut", [](Scenario& s) { s.cuts = 1, s.slow_news = true; });
+  add("restart", [](Scenario& s) { s.restarts = 1; });
   add("single_messages", [](Scenario& s) { s.single_messages = true, s.client_steps = 1; });
   add("long_turns", [](Scenario& s) { s.gather = true, s.client_steps = 1; });
   add("step_by_step", [](Scenario& s) { s.step_by_step = true, s.client_steps = 1; });
@@ -138,6 +141,30 @@ TEST(Model, StatesOfOneHashHaveTheSameFutures) {
     const Exploration result = explore(scenario, /*doubt_hashes=*/true);
     EXPECT_FALSE(result.wrong) << scenario.name << ": " << to_string(*result.wrong);
   }
+}
+
+// ---- What one side has got wrong is put right.
+
+// Every way in which the first assignment's number can get lost on its way.
+TEST(Model, AttemptsThatDifferAreRepaired) {
+  Scenario scenario;
+  scenario.name = "repair";
+  scenario.repairs = true;
+  scenario.tamper = [](Frame& frame) {
+    for (msg::Message& message : frame) {
+      if (auto* assign = std::get_if<msg::Assign>(&message); assign && assign->attempt == AttemptId{1}) {
+        assign->attempt = AttemptId{1000};
+      }
+    }
+  };
+  Totals totals;
+  for (std::uint32_t tasks = 1; tasks <= 2; ++tasks) {
+    for (const Shape& shape : all_shapes(tasks)) {
+      scenario.shape = shape;
+      explore_and_expect_nothing(scenario, totals);
+    }
+  }
+  print(scenario, totals);
 }
 
 // ---- The search itself: it must find what is wrong, and tell it in as few events as there can be.

@@ -45,6 +45,9 @@ struct Scenario {
   bool large = false;              // a task ahead has no room for its inputs
 
   unsigned losses = 0;
+  unsigned cuts = 0;       // of a worker's connection to the scheduler: it joins anew with what it holds
+  unsigned restarts = 0;   // of the scheduler, which knows nothing then
+  bool repairs = false;    // the scheduler may find that a worker's attempts are not those that it knows
   bool slow_news = false;  // that a worker is gone: its peers, and the scheduler, hear of it at different times
   unsigned kernel_failures = 0;
   unsigned busy_answers = 0;  // of workers that are asked for results
@@ -113,6 +116,12 @@ struct Choice {
     kRebalance,    //
     kDrain,        // a worker wishes to end
     kReport,       // of a nanny
+    kCut,          // a worker's connection to the scheduler breaks
+    kRejoin,       // and it makes another one
+    kOrphanEnds,   // a kernel that ran meanwhile
+    kRestart,      // of the scheduler
+    kReattach,     // the client finds the next one
+    kWindow,       // in which it waits for workers closes
   };
   Kind kind = Kind::kSettle;
   bool optional = false;  // it may never happen
@@ -165,6 +174,11 @@ class World {
     bool retires = false;
     bool reported = false;             // how it died
     std::vector<AttemptId> executing;  // when it died
+    bool cut = false;                  // lost to the scheduler, and alive
+    WorkerId id{};                     // another one with each connection
+    std::uint64_t life = 0;
+    unsigned joined_in = 0;                                         // which life of the scheduler
+    std::map<std::pair<std::uint64_t, AttemptId>, TaskId> orphans;  // kernels of former lives
     Shared<worker::WorkerState> core;
     worker::Time now{};
     std::deque<Frame> to_worker, to_scheduler;
@@ -184,12 +198,20 @@ class World {
     ResultId result;
   };
 
-  static WorkerId id_of(std::uint32_t worker) { return static_cast<WorkerId>(worker + 1); }
-  static std::uint32_t number_of(WorkerId id) { return static_cast<std::uint32_t>(id) - 1; }
+  WorkerId id_of(std::uint32_t worker) const { return nodes_[worker].id; }
+  std::uint32_t number_of(WorkerId id) const {
+    return (static_cast<std::uint32_t>(id) - 1) % static_cast<std::uint32_t>(nodes_.size());
+  }
   Want& want_at(LayerNumber layer, std::uint32_t index);
   Node& node_of(WorkerId id);
 
+  void start_scheduler();
   void join(std::uint32_t worker);
+  void introduce(std::uint32_t worker);
+  void cut(std::uint32_t worker);
+  void rejoin(std::uint32_t worker);
+  void restart();
+  void reattach();
   void submit();
   void die(std::uint32_t worker);
   void lose(std::uint32_t worker);
@@ -215,6 +237,7 @@ class World {
   void send(std::deque<Frame>& channel, Frame frame);
   void end_kernel(std::uint32_t worker, AttemptId attempt);
   void disk_step(const Choice& choice);
+  void drop_file(Node& node, worker::FileId number);
 
   const Layer* layer_at(LayerId id) const;
   void check_counters() const;
@@ -230,6 +253,10 @@ class World {
   std::vector<Want> wants_;  // by task
   bool unsettled_ = false;
   bool left_ = false;
+  bool detached_ = false;  // the client has not found the scheduler that was started again
+  scheduler::ConnectionId connection_{1};
+  scheduler::Time now_{};                           // of the scheduler: moves only when a window closes
+  unsigned cuts_ = 0, restarts_ = 0, repairs_ = 0;  // had
   std::uint64_t sequence_ = 0;
   // Had so far.
   unsigned losses_ = 0, kernel_failures_ = 0, busy_answers_ = 0, client_steps_ = 0, orders_ = 0, ticks_ = 0;

@@ -203,6 +203,8 @@ TEST_F(Blame, ANewLifeUnderTheSameNannyTakesTheNamesPlace) {
   EXPECT_THAT(cluster_.take<msg::Assign>(after_it), SizeIs(1)) << "what the old one had";
   again.nanny = 5;
   cluster_.handle(WorkerJoined{WorkerId{10}, again});
+  cluster_.now += std::chrono::milliseconds(100);
+  cluster_.from_worker(after_it, msg::WorkerHeartbeat{});  // it lives
   EXPECT_THAT(cluster_.take<msg::WorkerRefused>(WorkerId{10}), SizeIs(1)) << "somebody else's name";
 }
 

@@ -1,12 +1,15 @@
 // Random graphs and random histories: workers that are honest but slow and mortal, clients that want, release, cancel,
-// vanish and come back; and workers that lie. After every event the invariants hold; when the storm is over, every want
-// has an answer, and when the clients have gone, nothing is left anywhere.
+// vanish and come back; workers whose connections break and that bring back what they hold; schedulers that are started
+// again, with a journal or without, and know nothing else; and workers that lie. After every event the invariants hold;
+// when the storm is over, every want has an answer, and when the clients have gone, nothing is left anywhere.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <functional>
 #include <random>
 
+#include "comm/session_contents.h"
+#include "scheduler/journal.h"
 #include "tests/scheduler/fakes.h"
 
 namespace tegula::scheduler {
@@ -23,9 +26,14 @@ struct FakeWorker {
     bool abandoned = false;
   };
   WorkerId id{};
+  msg::RegisterWorker about;
   std::deque<msg::Message> outbox;
   std::set<ResultId> store;
   std::map<LayerId, msg::LayerPtr> layers;
+  std::map<LayerId, LayerHash> hashes;
+  std::map<std::uint32_t, std::vector<msg::Inventory::Held>> inventory;  // parts not answered
+  std::uint32_t last_part = 0;
+  std::vector<std::vector<msg::Inventory::Held>> orphans;  // results of kernels that ran when it joined anew
   std::set<WorkerId> addresses;
   std::map<AttemptId, Attempt> attempts;
   AttemptId last_attempt{};
@@ -48,6 +56,47 @@ struct FakeWorker {
     const auto found = attempts.find(attempt);
     return found == attempts.end() ? attempt > last_attempt : !found->second.abandoned;
   }
+  // Another connection begins: attempts are dropped or orphans, results are told as an inventory of what they are.
+  void begin_anew(WorkerId name, bool numbers_go_on) {
+    if (!numbers_go_on) last_attempt = {};
+    std::vector<msg::Inventory::Held> held;
+    for (const auto& [part, results] : inventory) held.insert(held.end(), results.begin(), results.end());
+    for (const ResultId& result : store) {
+      const auto hash = hashes.find(layer_of(result.task));
+      if (hash != hashes.end()) held.push_back({hash->second, index_of(result.task), result.output, 10});
+    }
+    for (const auto& [attempt, what] : attempts) {
+      if (!what.executing || what.abandoned) continue;
+      const LayerId layer = layer_of(what.assign.task);
+      auto& orphan = orphans.emplace_back();
+      for (std::size_t o = 0; o < layers.at(layer)->outputs.size(); ++o) {
+        orphan.push_back({hashes.at(layer), index_of(what.assign.task), static_cast<std::uint16_t>(o), 10});
+      }
+    }
+    id = name;
+    outbox.clear();
+    store.clear();
+    layers.clear();
+    hashes.clear();
+    inventory.clear();
+    addresses.clear();
+    attempts.clear();
+    granted = sent = received = 0;
+    for (std::size_t at = 0; at < held.size(); at += 3) {  // several parts
+      inventory[++last_part].assign(held.begin() + static_cast<long>(at),
+                                    held.begin() + static_cast<long>(std::min(held.size(), at + 3)));
+    }
+    for (const auto& [part, results] : inventory) outbox.push_back(msg::Inventory{part, results});
+  }
+  void take(const msg::InventoryTaken& taken) {
+    const auto part = inventory.extract(taken.part);
+    ASSERT_FALSE(part.empty()) << "an answer to nothing";
+    ASSERT_EQ(part.mapped().size(), taken.layers.size());
+    for (std::size_t i = 0; i < taken.layers.size(); ++i) {
+      const msg::Inventory::Held& held = part.mapped()[i];
+      if (taken.layers[i] != LayerId{}) store.insert({make_task_id(taken.layers[i], held.index), held.output});
+    }
+  }
   std::uint64_t hash() const {
     std::uint64_t hash = 0;
     for (const auto& [attempt, what] : attempts) hash ^= msg::mix(attempt);
@@ -64,6 +113,8 @@ struct FakeClient {
   std::vector<LayerNumber> numbers;
   std::vector<msg::LayerPtr> layers;
   std::vector<msg::Message> unacknowledged;
+  SessionContents contents;  // what was acknowledged
+  unsigned life = 0;         // of the scheduler that knows the session
   using Want = std::tuple<LayerNumber, std::uint16_t, std::uint32_t>;
   enum class Status { kPending, kReady, kErred };
   struct Known {
@@ -77,7 +128,8 @@ struct FakeClient {
 
 class Storm {
  public:
-  Storm(unsigned seed, bool liars) : random_(seed), liars_(liars), cluster_(config(seed)) {}
+  Storm(unsigned seed, bool liars)
+      : random_(seed), liars_(liars), keeps_journal_(seed % 2 == 0), cluster_(config(seed, keeps_journal_)) {}
 
   void run(int steps) {
     for (int i = 0; i < 2; ++i) join();
@@ -90,6 +142,7 @@ class Storm {
     liars_ = false;
     calm_ = true;
     while (!liar_ids_.empty()) kill(*liar_ids_.begin());
+    while (!away_.empty()) come_back();
     join();  // one that has every kernel
     for (FakeClient& client : clients_) {
       if (!client.attached) reattach(client);
@@ -134,6 +187,7 @@ class Storm {
     handle(Tick{});
     for (int i = 0; move_something() && !testing::Test::HasFatalFailure(); ++i) ASSERT_LT(i, 100000);
     EXPECT_TRUE(cluster_.state.empty());
+    EXPECT_EQ(journal_.size(), 0u);
     for (const auto& [id, worker] : workers_) {
       EXPECT_TRUE(worker.store.empty()) << worker.store.size() << " results left on a worker";
       EXPECT_TRUE(worker.layers.empty()) << worker.layers.size() << " layers left on a worker";
@@ -146,8 +200,9 @@ class Storm {
   const SchedulerState& state() const { return cluster_.state; }
 
  private:
-  static SchedulerConfig config(unsigned seed) {
+  static SchedulerConfig config(unsigned seed, bool journal) {
     SchedulerConfig config;
+    config.journal = journal;
     config.root_margin = seed % 3 == 0 ? 0 : 2;
     config.expansion_steps = seed % 2 == 0 ? 3 : 1000;
     config.log_size = 4096;
@@ -165,7 +220,9 @@ class Storm {
   void handle(Event event) {
     cluster_.now += std::chrono::milliseconds(1);
     ASSERT_NO_THROW(cluster_.handle(std::move(event)));
+    for (const Persist& entry : std::exchange(cluster_.persisted, {})) journal_.apply(entry);
     for (WorkerId closed : std::exchange(cluster_.closed_workers, {})) {
+      if (!workers_.contains(closed)) continue;  // replaced by what is its next connection
       ASSERT_TRUE(liar_ids_.contains(closed) || calm_) << "an honest worker was thrown out";
       kill(closed);
     }
@@ -194,6 +251,8 @@ class Storm {
     about.host = chance(2) ? "alpha" : "beta";
     if (calm_ || chance(2)) about.resources.push_back({"GPU", calm_ ? 2.0 : static_cast<double>(pick(1, 2))});
     if (liars_ && chance(2)) liar_ids_.insert(worker.id);
+    about.instance = last_worker_;
+    worker.about = about;
     const WorkerId id = worker.id;
     workers_[id] = std::move(worker);
     handle(WorkerJoined{id, about});
@@ -229,6 +288,58 @@ class Storm {
     for (std::size_t i = pick(0, 5); i > 0; --i) died.executing.push_back(static_cast<AttemptId>(pick(0, 50)));
     handle(DeathReported{std::move(died)});
   }
+  // A connection breaks. The scheduler may hear of it first, or of the next one.
+  void reconnect(WorkerId id) {
+    if (liar_ids_.contains(id)) return;
+    FakeWorker worker = std::move(workers_.extract(id).mapped());
+    cluster_.sent_to_worker.erase(id);
+    if (chance(2)) handle(WorkerLost{id, LossReason::kConnection, "reset"});
+    come_back(std::move(worker), true);
+  }
+  void come_back(FakeWorker worker, bool same_life) {
+    worker.begin_anew(static_cast<WorkerId>(++last_worker_), same_life);
+    worker.about.inventory_parts = static_cast<std::uint32_t>(worker.inventory.size());
+    worker.granted = worker.about.slots_granted;
+    const WorkerId id = worker.id;
+    const msg::RegisterWorker about = worker.about;
+    workers_[id] = std::move(worker);
+    handle(WorkerJoined{id, about});
+  }
+  void come_back() {
+    FakeWorker worker = std::move(away_.back());
+    away_.pop_back();
+    come_back(std::move(worker), false);
+  }
+  bool end_orphan(FakeWorker& worker) {
+    if (worker.orphans.empty()) return false;
+    const auto results = std::move(worker.orphans.back());
+    worker.orphans.pop_back();
+    worker.inventory[++worker.last_part] = results;
+    worker.outbox.push_back(msg::Inventory{worker.last_part, results});
+    return true;
+  }
+
+  // The scheduler dies, and the next one knows what the journal has, or nothing. All connections are lost.
+  void restart() {
+    if (!keeps_journal_) ++life_;
+    cluster_.state = SchedulerState(config(static_cast<unsigned>(pick(0, 5)), keeps_journal_));
+    cluster_.sent_to_worker.clear();
+    cluster_.sent_to_client.clear();
+    for (auto& [id, worker] : workers_) {
+      if (!liar_ids_.contains(id)) away_.push_back(std::move(worker));
+    }
+    workers_.clear();
+    liar_ids_.clear();
+    for (FakeClient& client : clients_) {
+      client.attached = false;
+      for (auto& [want, known] : client.wants) {
+        if (known.status == FakeClient::Status::kReady) known.status = FakeClient::Status::kPending;
+      }
+    }
+    for (SessionRestored& session : journal_.sessions()) handle(std::move(session));
+    handle(Tick{});
+  }
+
   FakeWorker& any_worker() {
     auto at = workers_.begin();
     std::advance(at, static_cast<long>(pick(0, workers_.size() - 1)));
@@ -248,8 +359,12 @@ class Storm {
     inbox.pop_front();
     if (const auto* define = std::get_if<msg::DefineLayer>(&message)) {
       EXPECT_TRUE(worker.layers.emplace(define->layer, define->description).second) << "a layer defined twice";
+      worker.hashes[define->layer] = define->hash;
+    } else if (const auto* taken = std::get_if<msg::InventoryTaken>(&message)) {
+      worker.take(*taken);
     } else if (const auto* forget = std::get_if<msg::ForgetLayer>(&message)) {
       EXPECT_EQ(worker.layers.erase(forget->layer), 1u);
+      worker.hashes.erase(forget->layer);
       for (const auto& [attempt, what] : worker.attempts) EXPECT_NE(layer_of(what.assign.task), forget->layer);
     } else if (const auto* address = std::get_if<msg::WorkerAddress>(&message)) {
       EXPECT_TRUE(worker.addresses.insert(address->worker).second) << "introduced twice";
@@ -404,7 +519,7 @@ class Storm {
     auto attempt = static_cast<AttemptId>(pick(0, 50));
     if (!worker.attempts.empty() && chance(2)) attempt = worker.attempts.begin()->first;
     const ResultId result{task, static_cast<std::uint16_t>(pick(0, 2))};
-    switch (pick(0, 6)) {
+    switch (pick(0, 7)) {
       case 0:
         worker.outbox.push_back(msg::TaskFinished{attempt, task, std::vector<std::uint64_t>(pick(0, 3), 7), 1});
         break;
@@ -423,6 +538,14 @@ class Storm {
       case 5:
         worker.outbox.push_back(msg::GrantSlots{pick(0, 1) == 0 ? 1 : worker.granted + pick(0, 5)});
         break;
+      case 6: {
+        msg::Inventory inventory{static_cast<std::uint32_t>(pick(0, 3)), {}};
+        const LayerHash hash = worker.hashes.empty() ? LayerHash{1, 1} : worker.hashes.begin()->second;
+        inventory.results.push_back({hash, index_of(task), result.output, 5});
+        worker.inventory[inventory.part] = inventory.results;
+        worker.outbox.push_back(std::move(inventory));
+        break;
+      }
       default:
         worker.outbox.push_back(msg::WorkerHeartbeat{});
         break;
@@ -436,16 +559,45 @@ class Storm {
     client.session = last_connection_ * 1000;
     client.secret = 5;
     client.attached = true;
+    client.life = life_;
     const ConnectionId connection = client.connection;
     clients_.push_back(std::move(client));
     handle(ClientConnected{connection, {0, 0, "c"}, last_connection_ * 1000, 5});
   }
   void reattach(FakeClient& client) {
     client.connection = static_cast<ConnectionId>(++last_connection_);
-    client.attached = true;
     handle(ClientConnected{client.connection, {client.session, client.secret, "c"}, 1, 1});
+    const bool unknown = cluster_.closed_clients.contains(client.connection);
+    EXPECT_TRUE(unknown || client.life == life_) << "a session of another life";
+    if (unknown) return submit_again(client);
+    client.attached = true;
     const auto repeat = client.unacknowledged;
     for (const msg::Message& message : repeat) handle(FromClient{client.connection, message});
+  }
+  // To a scheduler that does not know the session.
+  void submit_again(FakeClient& client) {
+    client.life = life_;
+    client.connection = static_cast<ConnectionId>(++last_connection_);
+    client.session = last_connection_ * 1000;
+    client.attached = true;
+    handle(ClientConnected{client.connection, {0, 0, "c"}, client.session, client.secret});
+    for (auto& [want, known] : client.wants) {  // also of a session that was given up
+      if (known.status == FakeClient::Status::kReady) known.status = FakeClient::Status::kPending;
+    }
+    std::vector<msg::Message> changes = client.contents.changes();
+    changes.insert(changes.end(), client.unacknowledged.begin(), client.unacknowledged.end());
+    client.contents = {};
+    client.unacknowledged.clear();
+    client.sequence = 0;
+    for (msg::Message& change : changes) {
+      std::visit(
+          [&](auto& m) {
+            if constexpr (requires { m.sequence; }) m.sequence = ++client.sequence;
+          },
+          change);
+      client.unacknowledged.push_back(change);
+    }
+    for (msg::Message& change : changes) handle(FromClient{client.connection, std::move(change)});
   }
   void say(FakeClient& client, msg::Message message) {
     client.unacknowledged.push_back(message);
@@ -476,14 +628,19 @@ class Storm {
     }
     return true;
   }
+  static std::uint64_t sequence_of(const msg::Message& message) {
+    return std::visit(
+        [](const auto& m) -> std::uint64_t {
+          if constexpr (requires { m.sequence; }) return m.sequence;
+          return 0;
+        },
+        message);
+  }
   static void acknowledged(FakeClient& client, std::uint64_t sequence) {
-    std::erase_if(client.unacknowledged, [&](const msg::Message& message) {
-      if (const auto* m = std::get_if<msg::Submit>(&message)) return m->sequence <= sequence;
-      if (const auto* m = std::get_if<msg::ReleaseWants>(&message)) return m->sequence <= sequence;
-      if (const auto* m = std::get_if<msg::CancelWants>(&message)) return m->sequence <= sequence;
-      if (const auto* m = std::get_if<msg::ForgetLayers>(&message)) return m->sequence <= sequence;
-      return true;
-    });
+    while (!client.unacknowledged.empty() && sequence_of(client.unacknowledged.front()) <= sequence) {
+      client.contents.apply(client.unacknowledged.front());
+      client.unacknowledged.erase(client.unacknowledged.begin());
+    }
   }
 
   // Such that the one worker that is sure to be there in the end may run all of it.
@@ -581,7 +738,13 @@ class Storm {
     if (what < 7) return cut(client);
     if (what < 8) return workers_.size() < 5 ? join() : void();
     if (what < 9 && chance(2) && !workers_.empty()) return kill(any_worker().id);
-    if (what < 10) return handle(Tick{});
+    if (what < 10 && chance(8)) return restart();
+    if (what < 10 && !away_.empty()) return come_back();
+    if (what < 10 && chance(2) && !workers_.empty()) return reconnect(any_worker().id);
+    if (what < 10) {
+      if (chance(4)) cluster_.now += std::chrono::seconds(4);  // a window closes
+      return handle(Tick{});
+    }
     if (what < 11 && chance(4) && clients_.size() < 4) return attach_new();
     if (what < 12 && !reports_.empty()) {
       handle(DeathReported{std::move(reports_.front())});
@@ -592,6 +755,7 @@ class Storm {
     FakeWorker& worker = any_worker();
     if (what < 13) return beat(worker);
     if (what < 14) return drop_a_copy(worker);
+    if (what < 16 && end_orphan(worker)) return;
     if (what < 20 && liar_ids_.contains(worker.id)) return lie(worker);
     if (what < 21) return worker.outbox.push_back(msg::GrantSlots{++worker.granted});
     if (what < 45) return static_cast<void>(hear(worker));
@@ -605,6 +769,7 @@ class Storm {
       FakeWorker& worker = (at++)->second;
       moved = hear(worker) || moved;
       moved = work(worker) || moved;
+      moved = end_orphan(worker) || moved;
       moved = speak(worker) || moved;
     }
     for (FakeClient& client : clients_) moved = listen(client) || moved;
@@ -613,12 +778,16 @@ class Storm {
 
   Random random_;
   bool liars_;
+  bool keeps_journal_;
   bool calm_ = false;
   FakeCluster cluster_;
   std::map<WorkerId, FakeWorker> workers_;
   std::set<WorkerId> liar_ids_;
   std::vector<FakeClient> clients_;
   std::set<std::pair<std::uint64_t, LayerNumber>> forgotten_;
+  JournalState journal_;
+  std::vector<FakeWorker> away_;  // whose scheduler died, until they find the next one
+  unsigned life_ = 0;             // of the scheduler
   std::uint32_t last_worker_ = 0;
   std::uint64_t last_connection_ = 0;
   static constexpr std::uint64_t kFirstNanny = 1000;

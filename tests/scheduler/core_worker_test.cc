@@ -18,6 +18,8 @@ TEST(SchedulerWorkers, ASecondWorkerOfTheSameNameIsRefused) {
   msg::RegisterWorker again;
   again.name = "w1";
   cluster.handle(WorkerJoined{WorkerId{9}, again});
+  cluster.now += std::chrono::milliseconds(100);
+  cluster.from_worker(WorkerId{1}, msg::WorkerHeartbeat{});  // the first one lives
   EXPECT_THAT(cluster.take<msg::WorkerRefused>(WorkerId{9}).front().reason, HasSubstr("'w1'"));
   EXPECT_TRUE(cluster.closed_workers.contains(WorkerId{9}));
   EXPECT_EQ(cluster.state.counters().workers, 1u);
@@ -105,6 +107,8 @@ TEST(SchedulerWorkers, HeartbeatsAreComparedOnlyWhenTheySpeakOfTheSameMoment) {
   beat.attempts_hash ^= 1;
   cluster.from_worker(w, beat);
   EXPECT_EQ(cluster.state.counters().heartbeat_mismatches, 1u);
+  EXPECT_TRUE(cluster.closed_workers.contains(w)) << "it joins anew";
+  EXPECT_EQ(cluster.state.counters().processing, 0u);
 }
 
 TEST(SchedulerWorkers, RestrictedKernelsDoNotHoldUpOthers) {

@@ -127,6 +127,7 @@ class FakeCluster {
   std::map<ConnectionId, std::deque<msg::Message>> sent_to_client;
   std::set<WorkerId> closed_workers;
   std::set<ConnectionId> closed_clients;
+  std::vector<Persist> persisted;
   std::map<WorkerId, std::uint64_t> granted;
   std::map<ConnectionId, std::uint64_t> sequence;
   std::map<ConnectionId, LayerNumber> next_layer;
@@ -158,6 +159,8 @@ class FakeCluster {
         closed_workers.insert(worker->worker);
       } else if (auto* client = std::get_if<CloseClient>(&action)) {
         closed_clients.insert(client->connection);
+      } else if (auto* entry = std::get_if<Persist>(&action)) {
+        persisted.push_back(std::move(*entry));
       }
     }
   }

@@ -23,7 +23,7 @@ constexpr std::int64_t kCount = 8, kSize = 100'000;  // chunks of 800 kB
 msg::DefineLayer define(LayerId id, const std::string& kernel, msg::LayerPtr like) {
   auto layer = std::make_shared<Layer>(*like);
   layer->kernel = kernel;
-  return {id, layer, {}};
+  return {id, layer, {0, static_cast<std::uint32_t>(id)}};
 }
 
 std::vector<msg::Message> layers() {
@@ -248,7 +248,7 @@ TEST_P(ServerTest, RetractedKernelIsCancelled) {
   EXPECT_EQ(scheduler.wait_for<msg::TaskReturned>(0, 1).attempt, AttemptId{1});
 }
 
-TEST_P(ServerTest, LostSchedulerIsJoinedAnewWithNothingLeft) {
+TEST_P(ServerTest, LostSchedulerIsJoinedAnewWithResultsAndRunningKernels) {
   TestWorker& worker = add_worker([](WorkerOptions& options) { options.name = "carol"; });
   close_gate();
   assign(0, kIndex, 0);
@@ -256,17 +256,47 @@ TEST_P(ServerTest, LostSchedulerIsJoinedAnewWithNothingLeft) {
   assign(0, kGate, 0);
   wait_until_at_gate(1);
   const std::string before = worker.address();
+  const auto first = scheduler.wait_for<msg::RegisterWorker>(0);
   scheduler.hang_up(0);
   const auto again = scheduler.wait_for<msg::RegisterWorker>(1);
   EXPECT_EQ(again.name, "carol");
+  EXPECT_EQ(again.instance, first.instance);
+  EXPECT_EQ(again.inventory_parts, 1u);
+  EXPECT_EQ(again.address, before) << "the same life of the scheduler: peers find it where it was";
+  const auto inventory = scheduler.wait_for<msg::Inventory>(1);
+  ASSERT_EQ(inventory.results.size(), 1u);
+  EXPECT_EQ(inventory.results[0].index, 0u);
   scheduler.send(1, layers());
   TestPeer client(worker.address(), peer_options());
   EXPECT_EQ(client.fetch({{result(kIndex, 0), {}}}).items[0].status, msg::FetchStatus::kMissing);
-  // The kernel of the last life was cancelled; its attempt's number means another task now.
+  scheduler.send(1, {msg::InventoryTaken{inventory.part, {kIndex}}});
+  // The kernel that runs keeps the thread; its attempt's number means another task now.
   scheduler.send(1, {msg::Assign{AttemptId{2}, make_task_id(kIndex, 7), 0, {}, {}}});
+  open_gate();
   const auto finished = scheduler.wait_for<msg::TaskFinished>(1);
   EXPECT_EQ(finished.task, make_task_id(kIndex, 7));
+  EXPECT_EQ(client.fetch({{result(kIndex, 0), {}}}).items[0].status, msg::FetchStatus::kOk);
+  const auto late = scheduler.wait_for<msg::Inventory>(1, 1);
+  ASSERT_EQ(late.results.size(), 1u);
   EXPECT_EQ(scheduler.count<msg::TaskFailed>(1), 0u);
+}
+
+TEST_P(ServerTest, AnotherLifeOfTheSchedulerIsJoinedWithAllThatIsHeld) {
+  if (std::string(GetParam()) == "inproc://") GTEST_SKIP() << "an address within the process is of one scheduler";
+  auto one = std::make_unique<FakeScheduler>(GetParam(), "", 5);
+  const std::string where = one->address();
+  TestWorker worker(where);
+  one->wait_for<msg::RegisterWorker>(0);
+  one->send(0, layers());
+  one->send(0, {msg::Assign{AttemptId{1}, make_task_id(kIndex, 3), 0, {}}});
+  one->wait_for<msg::TaskFinished>(0);
+  one.reset();
+  FakeScheduler two(where, "", 6);
+  EXPECT_EQ(two.wait_for<msg::RegisterWorker>(0).inventory_parts, 1u);
+  const auto inventory = two.wait_for<msg::Inventory>(0);
+  two.send(0, {msg::InventoryTaken{inventory.part, {LayerId{70}}}});
+  TestPeer client(worker.address(), two.options());
+  EXPECT_EQ(client.fetch({{{make_task_id(LayerId{70}, 3), 0}, {}}}).items[0].status, msg::FetchStatus::kOk);
 }
 
 TEST_P(ServerTest, LeavesInOrder) {

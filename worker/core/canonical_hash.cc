@@ -180,6 +180,18 @@ void WorkerState::canonical_hash(CanonicalHash& hash, Time now) const {
     hash.add(one.result);
     for (const Fetches::Source& source : one.sources) hash.add(source.worker);
   }
+  for (const LayerHash& layer : own_layers_) hash.add(layer.low);
+  for (const auto& [part, results] : inventory_) {
+    hash.add(part);
+    for (const ResultId& result : results) hash.add(result);
+  }
+  hash.add(last_part_);
+  hash.unordered(orphans_, [&](const auto& entry) {
+    hash.add(entry.second.layer.low);
+    hash.add(entry.second.index);
+    hash.add(entry.second.wanted);
+    hash.add(entry.second.granted);
+  });
   fetches_.canonical_hash(hash, now);
   hash.add(std::uint64_t{bypasses_});
   hash.add(std::max(next_question_ - now, Time{0}).count());

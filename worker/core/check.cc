@@ -1,5 +1,6 @@
 // Invariants of the worker's state, for tests.
 #include <algorithm>
+#include <set>
 #include <stdexcept>
 #include <string>
 
@@ -212,6 +213,12 @@ void WorkerState::check_invariants() const {
       require(task.granted == 0, name + " holds no bytes before its inputs are asked for");
     }
   }
+  for (const auto& [id, orphan] : orphans_) {
+    ++handed;
+    granted += orphan.granted;
+    if (orphan.inputs == nullptr) continue;
+    for (const Chunk& chunk : orphan.inputs->pieces) ledger.hold(chunk.buffer());
+  }
   require(waiting == waiting_.size() && ready == ready_.size(),
           "the orders hold waiting and ready tasks and nothing else");
   require(ahead == ahead_ && fetching == fetching_ && handed == handed_, "tasks are counted by state");
@@ -225,7 +232,7 @@ void WorkerState::check_invariants() const {
     require(found == tasks_.end() ? attempt > last_assigned_ : found->second.state != TaskState::kAbandoned,
             "what peers wait for is to come");
   }
-  require(granted == granted_bytes_, "granted bytes are those of the handed tasks");
+  require(granted == granted_bytes_, "granted bytes are those of all tasks and orphans");
   require(hash == attempts_hash_, "the hash is that of the attempts held");
   require(received_ == answered_ + tasks_.size(), "each attempt received is held or answered");
   for (const auto& [id, layer] : layers_) {
@@ -238,6 +245,16 @@ void WorkerState::check_invariants() const {
   }
   require(fetches_.pieces_of(kAcquisition).size() == acquiring_.size(), "nothing is asked for without a wish");
   store_.check_invariants(ledger, loans_ == 0);
+  std::set<ResultId> listed;
+  for (const auto& [part, results] : inventory_) {
+    for (const ResultId& result : results) {
+      require(hash_of(layer_of(result.task)).has_value(), "what an inventory lists can be told");
+      listed.insert(result);
+    }
+  }
+  for (const ResultId& result : store_.names()) {
+    require(is_own(result) == listed.contains(result), "what has no name of the scheduler's is in the inventory");
+  }
   // Progress: nothing that could go on stands still.
   const bool others = handed_ > 0 || store_.freeing() || store_.waits_for_disk();
   require(ready_.empty() || fetching_ > 0 || others, "a ready task waits only for others");

@@ -86,13 +86,26 @@ struct UnspillFailed {  // it is missing, damaged or cannot be read
 struct LoanEnded {
   Buffer buffer;
 };
+// Another connection to the scheduler begins, perhaps to another life of it. What the last one said means nothing any
+// more: attempts that no thread runs are dropped, what is kept and what still runs is to be told as an inventory.
+struct Rejoin {
+  std::uint64_t life = 0;          // the executor's, that ends: OrphanEnded names it
+  std::vector<AttemptId> running;  // that its threads execute
+  bool numbers_go_on = false;      // the same life of the scheduler: no attempt has a number twice
+};
+// The end of a kernel that ran when another connection to the scheduler began.
+struct OrphanEnded {
+  std::uint64_t life = 0;
+  AttemptId attempt{};
+  std::vector<Chunk> outputs;  // none: it gave no result
+};
 struct Tick {};  // only the time has changed
 
 using Event =
     std::variant<Tick, msg::Assign, KernelFinished, msg::FreeResults, msg::Retract, msg::DefineLayer, msg::ForgetLayer,
                  msg::WorkerAddress, msg::WorkerGone, msg::WorkerRegistered, msg::FetchReply, FetchFailed, KernelFailed,
                  KernelNeeds, Recalled, TooLate, msg::AcquireReplicas, SpillDone, SpillFailed, Unspilled, UnspillFailed,
-                 LoanEnded, msg::NextUse, Await>;
+                 LoanEnded, msg::NextUse, Await, Rejoin, OrphanEnded, msg::InventoryTaken>;
 
 // ---- actions --------------------------------------------------------------------------------------------------------
 struct SendToScheduler {

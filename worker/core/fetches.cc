@@ -22,6 +22,16 @@ std::size_t Fetches::KeyHash::operator()(const Key& key) const noexcept {
   return hash;
 }
 
+void Fetches::reset() {
+  pieces_.clear();
+  by_key_.clear();
+  peers_.clear();
+  waiting_peers_.clear();
+  requests_.clear();
+  reserved_bytes_ = bytes_in_flight_ = 0;
+  requests_in_flight_ = 0;
+}
+
 void Fetches::set_address(WorkerId worker, std::string address) { peers_[worker].address = std::move(address); }
 
 std::uint64_t Fetches::extra_bytes(const ResultId& result, const Box& box, std::uint64_t estimate) const {

@@ -84,6 +84,8 @@ class Fetches {
 
   explicit Fetches(FetchLimits limits) : limits_(limits) {}
 
+  // Forgets all that was asked for and whom. Replies to it are nobody's.
+  void reset();
   void set_address(WorkerId worker, std::string address);
   bool knows(WorkerId worker) const { return peers_.contains(worker); }
 

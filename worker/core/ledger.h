@@ -39,6 +39,11 @@ class Ledger {
     buffers_.erase(found);
     return nullptr;
   }
+  // Null for what nobody holds.
+  Entry* find(const Buffer& buffer) {
+    const auto found = buffers_.find(buffer.identity());
+    return found == buffers_.end() ? nullptr : &found->second;
+  }
   std::uint64_t bytes() const { return bytes_; }
   std::size_t buffers() const { return buffers_.size(); }
   std::uint64_t holds(const Buffer& buffer) const {

@@ -71,7 +71,10 @@ msg::WorkerHeartbeat WorkerState::heartbeat() const {
 
 void WorkerState::apply(Tick&) {}
 
-void WorkerState::apply(msg::WorkerRegistered& event) { self_ = event.worker; }
+void WorkerState::apply(msg::WorkerRegistered& event) {
+  self_ = event.worker;
+  for (const auto& [part, results] : inventory_) send_inventory(part);
+}
 
 void WorkerState::apply(msg::WorkerAddress& event) { fetches_.set_address(event.worker, std::move(event.address)); }
 
@@ -378,6 +381,15 @@ void WorkerState::leave_state(const Task& task) {
   }
 }
 
+void WorkerState::let_go_of_inputs(const Task& task) {
+  for (const Slot& slot : task.slots) {
+    if (slot.filled) store_.drop(slot.chunk.buffer());
+  }
+  if (task.slots.empty() && task.inputs != nullptr) {
+    for (const Chunk& chunk : task.inputs->pieces) store_.drop(chunk.buffer());
+  }
+}
+
 void WorkerState::forget(TaskMap::iterator found) {
   Task& task = found->second;
   ++answered_;
@@ -389,12 +401,7 @@ void WorkerState::forget(TaskMap::iterator found) {
     unreserve(task);
   }
   for (const PieceId piece : task.pieces) fetches_.release(piece, task.attempt);
-  for (const Slot& slot : task.slots) {
-    if (slot.filled) store_.drop(slot.chunk.buffer());
-  }
-  if (task.slots.empty() && task.inputs != nullptr) {
-    for (const Chunk& chunk : task.inputs->pieces) store_.drop(chunk.buffer());
-  }
+  let_go_of_inputs(task);
   for (const TaskId producer : task.producers) {
     std::vector<AttemptId>& ahead = ahead_of_.at(producer);
     std::erase(ahead, task.attempt);

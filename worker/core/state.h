@@ -11,6 +11,9 @@
 // are fetched while half of the memory is free, or else when nothing is to be waited for any more, like those of any
 // task. What was fetched early is given up again as soon as something else does not fit.
 //
+// When another connection to the scheduler begins (Rejoin), results stay, under names of this worker's own until the
+// scheduler has said what they are called now; kernels that run are orphans and their results are told when they end.
+//
 // Memory: what is kept and what is reserved (pieces under way, values being read back, outputs and scratch of admitted
 // tasks) stays under the limit. A task that has to bring inputs here, from peers or from disk, reserves these, its
 // outputs and scratch together or nothing. When the bytes of the task that is next are not there, values go to disk
@@ -93,6 +96,9 @@ class WorkerState {
   std::size_t attempts() const { return tasks_.size(); }
   std::size_t results() const { return store_.size(); }
   std::size_t acquiring() const { return acquiring_.size() + acquisitions_.size(); }
+  std::size_t orphans() const { return orphans_.size(); }
+  // Parts of an inventory that the scheduler has not answered.
+  std::uint32_t inventory_parts() const { return static_cast<std::uint32_t>(inventory_.size()); }
   const SlotCredit& credit() const { return credit_; }
   // Throws std::logic_error that says what does not hold. Tests call it after every event.
   void check_invariants() const;
@@ -135,6 +141,17 @@ class WorkerState {
     Time fetched_in{0};        // known when ready
     bool wanted_back = false;  // while executing: the scheduler asked whether it could have it back
   };
+  // A kernel that ran when the scheduler was joined anew.
+  struct Orphan {
+    LayerHash layer;
+    std::uint32_t index = 0;
+    bool wanted = true;         // its result is to be kept
+    TaskInputsPtr inputs;       // held until it ends
+    std::uint64_t granted = 0;  // bytes
+  };
+  using OrphanId = std::pair<std::uint64_t, AttemptId>;  // the executor's life, the attempt
+  // Results that have no name of the scheduler's yet are kept under numbers of layers that no scheduler gives.
+  static constexpr std::uint32_t kFirstOwnLayer = 0x80000000u;
   using Order = std::pair<std::int64_t, AttemptId>;  // priority, then the order of binding
   using TaskMap = std::unordered_map<AttemptId, Task>;
 
@@ -162,6 +179,20 @@ class WorkerState {
   void apply(UnspillFailed& event);
   void apply(LoanEnded& event);
   void apply(msg::NextUse& event);
+  void apply(Rejoin& event);
+  void apply(OrphanEnded& event);
+  void apply(msg::InventoryTaken& event);
+
+  // Rejoining.
+  void orphan(const Rejoin& event);
+  void name_anew();
+  std::optional<LayerHash> hash_of(LayerId layer) const;
+  static bool is_own(const ResultId& result) {
+    return static_cast<std::uint32_t>(layer_of(result.task)) >= kFirstOwnLayer;
+  }
+  LayerId own_layer(const LayerHash& hash);
+  void list_in_inventory(const std::vector<ResultId>& results);
+  void send_inventory(std::uint32_t part);
 
   // Lists the task's inputs and fills those that are here. Throws ValueError or IndexError when the description makes
   // no sense.
@@ -239,6 +270,7 @@ class WorkerState {
   void answer_too_large(TaskMap::iterator task);
   void answer_returned(TaskMap::iterator task, std::vector<msg::TaskReturned::Missing> missing = {});
   void forget(TaskMap::iterator task);
+  void let_go_of_inputs(const Task& task);
   void leave_state(const Task& task);
   void release_layer_if_done(LayerId id);
   static Order order_of(const Task& task) { return {task.priority, task.attempt}; }
@@ -250,7 +282,11 @@ class WorkerState {
   Fetches fetches_;
   std::unordered_map<LayerId, LayerInfo> layers_;
   std::unordered_map<ResultId, PieceId> acquiring_;
-  std::deque<Acquisition> acquisitions_;  // that wait for room
+  std::deque<Acquisition> acquisitions_;                      // that wait for room
+  std::vector<LayerHash> own_layers_;                         // of the numbers from kFirstOwnLayer on
+  std::map<std::uint32_t, std::vector<ResultId>> inventory_;  // parts not answered, by number
+  std::uint32_t last_part_ = 0;
+  std::map<OrphanId, Orphan> orphans_;
   TaskMap tasks_;
   std::unordered_map<TaskId, AttemptId> attempt_of_;             // the latest of each task
   std::unordered_map<TaskId, std::vector<AttemptId>> ahead_of_;  // tasks in kAhead, by producer
@@ -260,8 +296,8 @@ class WorkerState {
   std::set<Order> ready_;
   std::uint64_t ahead_ = 0;          // tasks in that state
   std::uint64_t fetching_ = 0;       // tasks in that state
-  std::uint64_t handed_ = 0;         // tasks executing or abandoned
-  std::uint64_t granted_bytes_ = 0;  // of all tasks
+  std::uint64_t handed_ = 0;         // tasks executing or abandoned, and orphans
+  std::uint64_t granted_bytes_ = 0;  // of all tasks and orphans
   std::uint64_t loans_ = 0;          // under way
   unsigned bypasses_ = 0;            // tasks that got bytes before the oldest one, whose bytes were not there
   Time next_question_{0};            // when the scheduler may be asked for ranks again

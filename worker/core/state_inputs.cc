@@ -426,7 +426,8 @@ void WorkerState::apply(UnspillFailed& event) { settle_read(store_.not_read(even
 
 void WorkerState::settle_read(Store::ReadBack read) {
   // The scheduler has it made again; those that wait for it come back, with the same news.
-  if (read.lost) actions_->emplace_back(SendToScheduler{msg::ReplicasDropped{{read.result}}});
+  // One without a name there is told as lost when it gets one.
+  if (read.lost && !is_own(read.result)) actions_->emplace_back(SendToScheduler{msg::ReplicasDropped{{read.result}}});
   for (const Store::User& user : read.users) {
     const auto found = tasks_.find(user.attempt);
     if (found == tasks_.end()) continue;

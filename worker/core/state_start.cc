@@ -71,6 +71,7 @@ void WorkerState::exceed(std::uint64_t bytes) { store_.evict_clean(missing_bytes
 void WorkerState::ask_for_ranks() {
   if (now_ < next_question_) return;
   std::vector<ResultId> results = store_.candidates(kRankedAtOnce);
+  std::erase_if(results, &is_own);  // the scheduler does not know them by that name
   if (results.size() < 2) return;
   next_question_ = now_ + kRankInterval;
   actions_->emplace_back(SendToScheduler{msg::QueryNextUse{std::move(results)}});

@@ -49,10 +49,60 @@ void Store::free(const ResultId& id, std::vector<Action>& actions) {
   if (found == results_.end()) return;
   Result& result = found->second;
   if (watching_) unlist(id, result);
-  if (result.place <= Place::kWriting) release_bytes(result.chunk.buffer());
-  if (result.file != 0 && result.place != Place::kReading) forget_file(result, actions);
+  let_go(result, actions);
   results_.erase(found);
   if (watching_ && results_.empty()) watching_ = false;
+}
+
+// Of its bytes and its file. One that is being read goes when the read ends.
+void Store::let_go(const Result& result, std::vector<Action>& actions) {
+  if (result.place <= Place::kWriting) release_bytes(result.chunk.buffer());
+  if (result.file != 0 && result.place != Place::kReading) forget_file(result, actions);
+}
+
+std::vector<ResultId> Store::rename(const std::vector<NewName>& names, std::vector<Action>& actions) {
+  std::vector<std::pair<Results::node_type, ResultId>> moving;  // with the former name
+  moving.reserve(names.size());
+  for (const auto& [from, to] : names) {
+    Results::node_type node = results_.extract(from);
+    if (node.empty()) continue;
+    if (watching_) unlist(from, node.mapped());
+    node.key() = to;
+    moving.emplace_back(std::move(node), from);
+  }
+  std::vector<ResultId> given;
+  given.reserve(moving.size());
+  for (auto& [node, from] : moving) {
+    auto placed = results_.insert(std::move(node));
+    if (!placed.inserted) {
+      let_go(placed.node.mapped(), actions);
+      continue;
+    }
+    const ResultId& id = placed.position->first;
+    Result& result = placed.position->second;
+    given.push_back(id);
+    result.rank = kNotNeeded;
+    if (result.place <= Place::kWriting) {
+      Ledger::Entry* entry = ledger_.find(result.chunk.buffer());
+      if (entry != nullptr && entry->stored && entry->result == from) entry->result = id;
+    }
+    if (result.place == Place::kWriting) writes_.at(result.file).result = id;
+    if (result.place == Place::kReading) reads_.at(result.file).result = id;
+    if (watching_) list(id, result);
+  }
+  if (watching_ && results_.empty()) watching_ = false;
+  return given;
+}
+
+void Store::forget_users() {
+  for (auto& [file, read] : reads_) read.users.clear();
+}
+
+std::vector<ResultId> Store::names() const {
+  std::vector<ResultId> names;
+  names.reserve(results_.size());
+  for (const auto& [id, result] : results_) names.push_back(id);
+  return names;
 }
 
 // A file that is being written is not complete; the shell removes it then.

@@ -68,6 +68,16 @@ class Store {
   // Puts a result into memory, in place of what was kept under its name.
   void keep(const ResultId& result, Chunk chunk, std::vector<Action>& actions);
   void free(const ResultId& result, std::vector<Action>& actions);
+  // Gives results other names, all at once, wherever they are: what is being written or read goes on, files stay, and
+  // when they are needed next is not known any more. A name that is taken stays with what has it, and of two results
+  // that are to have the same one the first gets it; the other is freed. Says which of the new names were given.
+  struct NewName {
+    ResultId from, to;
+  };
+  std::vector<ResultId> rename(const std::vector<NewName>& names, std::vector<Action>& actions);
+  // Who waits for reads to end does not any more; the reads go on.
+  void forget_users();
+  std::vector<ResultId> names() const;  // of all that is kept, in no order
 
   // Bytes that somebody uses: counted, and kept from leaving memory.
   void hold(const Buffer& buffer);
@@ -137,6 +147,7 @@ class Store {
   void unlist(const ResultId& id, const Result& result);
   void watch();
   void release_bytes(const Buffer& buffer);  // the store's own hold
+  void let_go(const Result& result, std::vector<Action>& actions);
   void forget_file(const Result& result, std::vector<Action>& actions);
   bool may_write(Time now) const;
   Result* reading(const Read& read, FileId file);

@@ -16,6 +16,7 @@ namespace tegula::worker {
 struct SchedulerTarget {
   std::string address;
   std::string token;
+  std::string file;  // that both are from, or ""
 };
 
 // Everything on the event loop.

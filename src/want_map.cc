@@ -1,8 +1,8 @@
-#include "scheduler/core/want_map.h"
+#include "src/want_map.h"
 
 #include <iterator>
 
-namespace tegula::scheduler {
+namespace tegula {
 
 std::uint32_t WantMap::count(std::uint32_t index) const {
   auto at = intervals_.upper_bound(index);
@@ -53,4 +53,4 @@ void WantMap::add(std::uint32_t begin, std::uint32_t end, std::int32_t by) {
   }
 }
 
-}  // namespace tegula::scheduler
+}  // namespace tegula

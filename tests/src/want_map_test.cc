@@ -1,11 +1,11 @@
-#include "scheduler/core/want_map.h"
+#include "src/want_map.h"
 
 #include <gtest/gtest.h>
 
 #include <array>
 #include <random>
 
-namespace tegula::scheduler {
+namespace tegula {
 namespace {
 
 TEST(WantMap, CountsAsAnArrayWould) {
@@ -52,4 +52,4 @@ TEST(WantMap, NeighboursThatBecomeEqualAreOneInterval) {
 }
 
 }  // namespace
-}  // namespace tegula::scheduler
+}  // namespace tegula

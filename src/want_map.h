@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <map>
 
-namespace tegula::scheduler {
+namespace tegula {
 
 class WantMap {
  public:
@@ -40,4 +40,4 @@ class WantMap {
       intervals_;  // by begin; disjoint, counts > 0, neighbours that touch differ in count
 };
 
-}  // namespace tegula::scheduler
+}  // namespace tegula
