@@ -344,12 +344,13 @@ void Journal::append(const Persist& entry) {
 
 bool Journal::commit() {
   if (pending_.empty()) return false;
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   used_ += sizeof(Head) + pending_.size();
   // The snapshot has what is pending, and what is queued: that need not be written any more.
   const std::uint64_t growth = used_ - first_size_;
-  const bool grown = !writing_ && trouble_.empty() && growth > std::max(options_.least_growth, 2 * first_size_);
-  if (grown && replace_segment()) {
+  const bool grown = growth > std::max(options_.least_growth, 2 * first_size_);
+  if (grown) changed_.wait(lock, [this] { return !writing_ || !trouble_.empty(); });  // for one write at most
+  if (grown && !writing_ && replace_segment()) {
     queue_.clear();
     queue_.shrink_to_fit();
   } else if (queue_.empty()) {
@@ -405,6 +406,7 @@ void Journal::work() {
     const bool written = payload.empty() || write_record(payload);
     lock.lock();
     writing_ = false;
+    changed_.notify_all();
     if (!written) return;  // it ends, and could not be written
     done = commit;
     post_([this, commit] {
@@ -425,6 +427,7 @@ bool Journal::write_record(std::span<const std::byte> payload) {
     std::unique_lock lock(mutex_);
     if (trouble_.empty()) log::error(kLog, "journal: {}; submissions are refused until it can be written", why);
     trouble_ = why;
+    changed_.notify_all();
     if (changed_.wait_for(lock, kRetry, [this] { return ending_; })) return false;
   }
   written_ += sizeof(head) + payload.size();
