@@ -115,6 +115,11 @@ void SessionCore::try_again(ErrorInfo why) {
 void SessionCore::attached(const msg::ClientAttached& message) {
   deadline_timer_.reset();
   if (message.session == 0) return attach_anew();
+  if (session_ != 0 && message.last_sequence < acknowledged_) {
+    log::warning(kLog, "the scheduler at {} has forgotten changes that it had taken", address());
+    connection_->send(msg::CloseClient{});
+    return attach_anew();
+  }
   if (unknown_ || connection_->peer().incarnation != life_) begin_life(connection_->peer().incarnation);
   session_ = message.session;
   secret_ = message.secret;
@@ -128,7 +133,10 @@ void SessionCore::attached(const msg::ClientAttached& message) {
     }
   }
   // Also what the scheduler has had already: its acknowledgement was lost, and it gives it again.
-  for (auto& [sequence, change] : unacknowledged_) send_numbered(sequence, change);
+  for (std::size_t i = 0; i < unacknowledged_.size(); ++i) {
+    send_numbered(unacknowledged_[i].first, unacknowledged_[i].second);
+    if (!connection_) return;  // lost by that
+  }
   if (progress_interval_ != 0) connection_->send(msg::SubscribeProgress{progress_interval_});
   std::lock_guard lock(mutex_);
   for (const auto& [request, reply] : replies_) connection_->send(msg::QueryStatus{request});
@@ -167,11 +175,14 @@ void SessionCore::attach_anew() {
 // Results and workers have other names in this life of the scheduler, and it may not know yet what there is.
 void SessionCore::begin_life(Incarnation incarnation) {
   life_ = incarnation;
-  workers_->begin_life(incarnation);
-  std::lock_guard lock(mutex_);
-  for (auto& [key, entry] : tables_) {
-    if (entry.table->lose_finished()) tell_listeners(*entry.table, OutputTable::kEveryIndex);
+  options_.comm.incarnation = incarnation;
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& [key, entry] : tables_) {
+      if (entry.table->lose_finished()) tell_listeners(*entry.table, OutputTable::kEveryIndex);
+    }
   }
+  workers_->begin_life(incarnation);
 }
 
 // What was taken before, then what was not acknowledged, with numbers from 1.
@@ -189,10 +200,12 @@ void SessionCore::submit_again() {
   };
   for (msg::Message& change : contents_.changes()) number(std::move(change));
   contents_ = {};
-  told_again_ = numbered.size();
+  const std::uint64_t told_before = std::exchange(told_again_, numbered.size());
+  acknowledged_ = 0;
   std::map<std::uint64_t, std::shared_ptr<Submission>> submissions;
   for (auto& [sequence, change] : unacknowledged_) {
     const std::uint64_t now = number(std::move(change));
+    if (sequence <= told_before) told_again_ = now;
     if (const auto found = submissions_.find(sequence); found != submissions_.end()) {
       submissions.emplace(now, std::move(found->second));
     }
@@ -411,6 +424,14 @@ void SessionCore::send_change(Change change) {
 void SessionCore::send_numbered(std::uint64_t sequence, msg::Message& change) {
   if (const auto excess = connection_->excess(change)) {
     log::warning(kLog, "not sent to the scheduler at {}: {}", options_.address, *excess);
+    if (sequence <= told_again_) {
+      return lose({ErrorCode::kConnection,
+                   fmt::format("the scheduler at {} can't be told anew what is wanted: {}", address(), *excess),
+                   {},
+                   {},
+                   {},
+                   {}});
+    }
     change = msg::ForgetLayers{sequence, {}};
     if (const auto found = submissions_.find(sequence); found != submissions_.end()) {
       std::lock_guard lock(mutex_);
@@ -438,6 +459,7 @@ void SessionCore::acknowledge(std::uint64_t sequence, std::uint64_t refused, std
                  {},
                  {}});
   }
+  acknowledged_ = std::max(acknowledged_, std::min(sequence, last_sequence_));
   while (!unacknowledged_.empty() && unacknowledged_.front().first <= sequence) {
     if (unacknowledged_.front().first != refused) contents_.apply(unacknowledged_.front().second);
     unacknowledged_.pop_front();

@@ -161,6 +161,7 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   std::uint64_t told_again_ = 0;  // changes up to this number repeat what was taken before
   SessionContents contents_;      // what the acknowledged changes come to
   std::uint64_t last_sequence_ = 0;
+  std::uint64_t acknowledged_ = 0;  // changes up to this number were
   std::deque<std::pair<std::uint64_t, msg::Message>> unacknowledged_;
   std::map<std::uint64_t, std::shared_ptr<Submission>> submissions_;  // by sequence
   std::uint32_t progress_interval_ = 0;

@@ -91,8 +91,11 @@ void WorkerPool::receive(WorkerId worker, std::vector<msg::Message>& messages) {
 
 void WorkerPool::fail(WorkerId worker, const std::string& reason) {
   const auto found = links_.find(worker);
-  if (found == links_.end()) return;
-  Link& link = found->second;
+  if (found != links_.end()) fail(found->second, reason);
+}
+
+// Whoever is told may ask anew, on this link too while links_ has it.
+void WorkerPool::fail(Link& link, const std::string& reason) {
   link.connecting = false;
   if (link.connection) {
     link.connection->close();
@@ -106,11 +109,8 @@ void WorkerPool::fail(WorkerId worker, const std::string& reason) {
 }
 
 void WorkerPool::forget(WorkerId worker) {
-  const auto found = links_.find(worker);
-  if (found == links_.end()) return;
-  found->second.address.clear();  // who is told of the failure may ask it once more
-  fail(worker, "the scheduler has lost this worker");
-  links_.erase(worker);
+  auto link = links_.extract(worker);
+  if (!link.empty()) fail(link.mapped(), "the scheduler has lost this worker");
 }
 
 void WorkerPool::begin_life(Incarnation incarnation) {
@@ -124,10 +124,8 @@ void WorkerPool::close() {
 }
 
 void WorkerPool::drop_all(const std::string& reason) {
-  std::vector<WorkerId> workers;
-  for (const auto& [worker, link] : links_) workers.push_back(worker);
-  for (const WorkerId worker : workers) fail(worker, reason);
-  links_.clear();
+  auto links = std::exchange(links_, {});
+  for (auto& [worker, link] : links) fail(link, reason);
 }
 
 }  // namespace tegula::client

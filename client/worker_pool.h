@@ -50,6 +50,7 @@ class WorkerPool : public std::enable_shared_from_this<WorkerPool> {
   void send(Link& link, Request request);
   void receive(WorkerId worker, std::vector<msg::Message>& messages);
   void fail(WorkerId worker, const std::string& reason);
+  void fail(Link& link, const std::string& reason);
   void drop_all(const std::string& reason);
 
   EventLoop& loop_;

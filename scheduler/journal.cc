@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
@@ -103,11 +104,14 @@ bool write_all(int file, const void* data, std::size_t size, std::uint64_t at) {
 
 bool no_space(int error) { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
 
-void sync_directory(const std::string& path) {
-  const int directory = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (directory < 0) cannot("open", path, errno);
-  fsync(directory);
-  close(directory);
+// "journal-" and 16 hex digits.
+std::optional<std::uint64_t> segment_number(const std::string& name) {
+  constexpr std::string_view kPrefix = "journal-";
+  std::uint64_t number = 0;
+  if (name.size() != kPrefix.size() + 16 || !name.starts_with(kPrefix)) return std::nullopt;
+  const auto [stop, error] = std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), number, 16);
+  if (error != std::errc() || stop != name.data() + name.size()) return std::nullopt;
+  return number;
 }
 
 std::vector<std::byte> read_file(const std::string& path) {
@@ -197,8 +201,9 @@ Journal::Journal(JournalOptions options, std::function<void(std::function<void()
     load();
     if (!begin_segment()) cannot("write to", options_.directory, ENOSPC);
   } catch (...) {
-    if (file_ >= 0) close(file_);
-    if (lock_ >= 0) close(lock_);
+    for (const int file : {file_, directory_, lock_}) {
+      if (file >= 0) close(file);
+    }
     throw;
   }
   thread_ = std::thread([this] { work(); });
@@ -215,6 +220,7 @@ Journal::~Journal() {
     log::debug(kLog, "journal: the end of {} stays as it is: {}", path_of(segment_), reason_of(errno));
   }
   close(file_);
+  close(directory_);
   close(lock_);  // and with it the lock
 }
 
@@ -229,6 +235,8 @@ void Journal::lock_directory() {
     std::filesystem::permissions(options_.directory, std::filesystem::perms::owner_all, error);
   }
   if (error) throw FileError("journal: cannot make " + options_.directory + ": " + error.message());
+  directory_ = open(options_.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory_ < 0) cannot("open", options_.directory, errno);
   const std::string path = options_.directory + "/lock";
   lock_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (lock_ < 0) cannot("open", path, errno);
@@ -247,12 +255,10 @@ void Journal::load() {
   std::vector<std::pair<std::uint64_t, std::string>> segments;
   for (const auto& entry : std::filesystem::directory_iterator(options_.directory)) {
     const std::string name = entry.path().filename();
-    if (!name.starts_with("journal-")) continue;
-    if (name.ends_with(".new")) {  // not finished
+    if (const auto number = segment_number(name)) segments.emplace_back(*number, entry.path());
+    if (name.ends_with(".new") && segment_number(name.substr(0, name.size() - 4))) {  // not finished
       std::filesystem::remove(entry.path());
-      continue;
     }
-    segments.emplace_back(std::strtoull(name.c_str() + 8, nullptr, 16), entry.path());
   }
   if (segments.empty()) return;
   std::sort(segments.begin(), segments.end());
@@ -315,15 +321,15 @@ bool Journal::begin_segment() {
   const bool written = (room || !reserves_) && write_all(file, kMagic, sizeof(kMagic), 0) &&
                        write_all(file, &head, sizeof(head), sizeof(kMagic)) &&
                        write_all(file, payload.data(), payload.size(), sizeof(kMagic) + sizeof(head)) &&
-                       fdatasync(file) == 0 && rename(beside.c_str(), path.c_str()) == 0;
+                       fdatasync(file) == 0 && rename(beside.c_str(), path.c_str()) == 0 && fsync(directory_) == 0;
   if (!written) {
     const int error = errno;
     close(file);
     unlink(beside.c_str());
+    unlink(path.c_str());  // what follows goes to the old one, so that this must not be found
     if (no_space(error)) return false;
     cannot("write", beside, error);
   }
-  sync_directory(options_.directory);
   if (file_ >= 0) close(file_);
   for (std::uint64_t old = segment_; old > 0 && unlink(path_of(old).c_str()) == 0; --old) {
   }

@@ -73,6 +73,7 @@ class Journal {
   // Hands over what was appended since the last call. True: there was something, and `on_committed` will be called.
   bool commit();
   std::uint64_t last_commit() const { return last_commit_; }  // its number
+  bool has_pending() const { return !pending_.empty(); }      // appended since
   // Told when commits up to a number are on the disk.
   std::function<void(std::uint64_t number)> on_committed;
   // Why a message of so many bytes can't be taken now; "": it can.
@@ -91,6 +92,7 @@ class Journal {
   const JournalOptions options_;
   const std::function<void(std::function<void()>)> post_;
   int lock_ = -1;
+  int directory_ = -1;
 
   // The loop's own.
   JournalState state_;

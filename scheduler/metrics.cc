@@ -100,6 +100,10 @@ std::string metrics_text(const Snapshot& snapshot) {
   out.counter("tegula_scheduler_retractions_total", "Attempts asked back", static_cast<double>(c.retractions));
   out.counter("tegula_scheduler_adopted_replicas_total", "Late results taken as replicas",
               static_cast<double>(c.adopted_replicas));
+  out.counter("tegula_scheduler_inventory_results_total", "Results that workers brought when they joined anew",
+              static_cast<double>(c.inventory_results));
+  out.counter("tegula_scheduler_inventory_kept_total", "Of these, results that were needed",
+              static_cast<double>(c.inventory_kept));
   out.counter("tegula_scheduler_results_freed_total", "Results released", static_cast<double>(c.results_freed));
   out.counter("tegula_scheduler_surplus_dropped_total", "Copies let go of because nobody needed them where they were",
               static_cast<double>(c.surplus_dropped));

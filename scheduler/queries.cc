@@ -61,6 +61,8 @@ class Answer {
                         {"assignments", counters.assignments},
                         {"retractions", counters.retractions},
                         {"results_freed", counters.results_freed},
+                        {"inventory_results", counters.inventory_results},
+                        {"inventory_kept", counters.inventory_kept},
                         {"surplus_dropped", counters.surplus_dropped},
                         {"compute_s", static_cast<double>(counters.compute_ns) * 1e-9},
                         {"workers_joined", counters.workers_joined},

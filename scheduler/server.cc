@@ -66,6 +66,16 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
     std::string answer;                         // a client: the text of its last query while parts are left
   };
   using PeerNumber = std::uint64_t;
+  // Messages for a client that wait until the journal has what came before them.
+  struct Held {
+    struct Waiting {
+      std::uint64_t commit = 0, bytes = 0;
+      msg::Message message;
+    };
+    std::uint64_t commit = 0;  // that what comes now waits for
+    std::uint64_t bytes = 0;   // of `messages`
+    std::deque<Waiting> messages;
+  };
 
   Impl(EventLoop& event_loop, SchedulerOptions given)
       : loop(event_loop), options(std::move(given)), state(options.core), started(Clock::now()) {
@@ -159,6 +169,7 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
       clients.emplace(peer.client, number);
       log::info(kLog, "client {} {}", peer.connection->peer().name,
                 attach->session == 0 ? "attaches" : "attaches anew after a lost connection");
+      hold_until_written(peer.client);
       apply(ClientConnected{peer.client, std::move(*attach), random_nonzero(), random_nonzero()});
     } else {
       log::warning(kLog, "closing the connection of {} ({}): it began with {}", peer.connection->peer().name,
@@ -264,7 +275,7 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
                      [this](SendToClient& send) {
                        const auto waiting = held.find(send.connection);
                        if (waiting == held.end()) return send_to_client(send);
-                       waiting->second.messages.emplace_back(waiting->second.commit, std::move(send.message));
+                       hold(waiting->second, send);
                      },
                      [this](Persist& entry) {
                        journal->append(entry);
@@ -286,12 +297,36 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
     actions.clear();
   }
 
+  // What the session's former connection has changed may not be written yet, and this one hears of it.
+  void hold_until_written(ConnectionId client) {
+    if (journal == nullptr) return;
+    const std::uint64_t last = journal->last_commit() + (journal->has_pending() ? 1 : 0);
+    if (last > written) held[client].commit = last;
+  }
+
+  void hold(Held& waiting, SendToClient& send) {
+    if (std::holds_alternative<msg::Progress>(send.message)) return;  // there will be another
+    if (waiting.bytes > options.comm.max_queued_control_bytes) return;
+    const std::uint64_t bytes = codec::measure(send.message).control_bytes;
+    waiting.bytes += bytes;
+    waiting.messages.push_back({waiting.commit, bytes, std::move(send.message)});
+    if (waiting.bytes <= options.comm.max_queued_control_bytes) return;
+    loop.post([weak = weak_from_this(), number = clients.at(send.connection)] {
+      const auto self = weak.lock();
+      if (!self || !self->peers.contains(number)) return;
+      self->peers.at(number).connection->close();
+      self->closed(number, "too much waits for the journal to be written");
+    });
+  }
+
   // Clients hear nothing that could not be told again: what they were promised is on the disk first.
   void committed(std::uint64_t number) {
+    written = number;
     for (auto at = held.begin(); at != held.end();) {
       auto& [connection, waiting] = *at;
-      while (!waiting.messages.empty() && waiting.messages.front().first <= number) {
-        SendToClient send{connection, std::move(waiting.messages.front().second)};
+      while (!waiting.messages.empty() && waiting.messages.front().commit <= number) {
+        SendToClient send{connection, std::move(waiting.messages.front().message)};
+        waiting.bytes -= waiting.messages.front().bytes;
         waiting.messages.pop_front();
         send_to_client(send);
       }
@@ -426,12 +461,8 @@ struct SchedulerServer::Impl : std::enable_shared_from_this<Impl> {
   std::uint64_t actions_given = 0;
   std::optional<EventRecorder> recorder;
   std::unique_ptr<Journal> journal;
-  // Messages for clients that wait until the journal has what came before them.
-  struct Held {
-    std::uint64_t commit = 0;  // that what comes now waits for
-    std::deque<std::pair<std::uint64_t, msg::Message>> messages;
-  };
   std::unordered_map<ConnectionId, Held> held;
+  std::uint64_t written = 0;  // the last commit that is in the journal
   std::vector<std::unique_ptr<Listener>> listeners;
   std::vector<std::string> addresses;
   std::string contact;

@@ -6,6 +6,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "scheduler/core/core.h"
@@ -54,7 +55,7 @@ void Core::judge(Inquest inquest, const msg::WorkerDied* report) {
   for (const Inquest::Suspect& suspect : inquest.suspects) {
     const Slot slot = find_slot(suspect.task);
     if (slot == kNoSlot) continue;
-    Death death{inquest.name, inquest.detail.empty() ? "its connection was lost" : inquest.detail, false};
+    Death death{inquest.name, inquest.detail.empty() ? "its connection was lost" : inquest.detail};
     Blame how = suspect.likely && !(inquest.vanished && inquest.nanny != 0) ? Blame::kFull : Blame::kNear;
     if (report != nullptr) {
       // Killed by nobody knows whom: an operator, a batch system; or for want of memory by somebody who does not count.
@@ -63,16 +64,35 @@ void Core::judge(Inquest inquest, const msg::WorkerDied* report) {
       if (!executed(*report, suspect.attempt)) how = Blame::kNone;
       death = {inquest.name, report->detail, true};
     }
-    if (how != Blame::kNone && blame(tasks_[slot], std::move(death), how)) stopped.push_back(suspect.task);
+    death.full = how == Blame::kFull;
+    death.instance = inquest.instance;
+    if (how != Blame::kNone && blame(tasks_[slot], std::move(death))) stopped.push_back(suspect.task);
   }
   for (const TaskId task : stopped) stop(task, inquest);
 }
 
-bool Core::blame(Task& task, Death death, Blame how) {
+// The process has connected anew: it was not dead.
+void Core::take_back_blame(const msg::RegisterWorker& alive) {
+  if (alive.instance == 0) return;
+  std::erase_if(inquests_, [&](const Inquest& inquest) { return inquest.instance == alive.instance; });
+  for (auto entry = deaths_.begin(); entry != deaths_.end();) {
+    auto& [id, deaths] = *entry;
+    Task& task = *find_task(id);
+    std::erase_if(deaths, [&](const Death& death) {
+      if (death.certain || death.instance != alive.instance) return false;
+      task.deaths -= death.full ? 1 : 0;
+      --task.near_deaths;
+      return true;
+    });
+    entry = deaths.empty() ? deaths_.erase(entry) : std::next(entry);
+  }
+}
+
+bool Core::blame(Task& task, Death death) {
   if (!layer_of_task(task).is_active(index_of(task.id))) return false;
-  deaths_[task.id].push_back(std::move(death));
-  if (how == Blame::kFull) ++task.deaths;
+  if (death.full) ++task.deaths;
   ++task.near_deaths;
+  deaths_[task.id].push_back(std::move(death));
   return task.deaths >= config_.allowed_deaths || task.near_deaths >= kNearFactor * config_.allowed_deaths;
 }
 

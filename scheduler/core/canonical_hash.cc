@@ -25,7 +25,11 @@ class Describer {
     sessions();
     hash_.unordered(core_.deaths_, [&](const auto& entry) {
       hash_.add(entry.first);
-      for (const Death& death : entry.second) hash_.add(death.certain);  // the rest is for people
+      for (const Death& death : entry.second) {  // the rest is for people
+        hash_.add(death.certain);
+        hash_.add(death.full);
+        hash_.add(death.instance);
+      }
     });
     for (const Inquest& inquest : core_.inquests_) this->inquest(inquest);
     hash_.unordered(core_.kernels_seen_, [&](const std::string& kernel) { hash_.add(kernel); });
@@ -111,6 +115,7 @@ class Describer {
   void inquest(const Inquest& inquest) {
     hash_.add(inquest.nanny);
     hash_.add(inquest.life);
+    hash_.add(inquest.instance);
     hash_.add(inquest.vanished);
     hash_.add((inquest.deadline - core_.now_).count());
     hash_.add(inquest.suspects.size());

@@ -276,7 +276,8 @@ struct Core {
   // The tasks that were to blame have been entered again by now.
   void judge(Inquest inquest, const msg::WorkerDied* report);
   // True: it has used up its workers.
-  bool blame(Task& task, Death death, Blame how);
+  bool blame(Task& task, Death death);
+  void take_back_blame(const msg::RegisterWorker& alive);
   void stop(TaskId task, const Inquest& inquest);
   void end_inquests();
 

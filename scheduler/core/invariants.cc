@@ -369,7 +369,10 @@ class Checker {
     }
     for (const auto& [id, deaths] : core_.deaths_) {
       const Task* task = core_.find_task(id);
-      check(task != nullptr && task->near_deaths == deaths.size() && task->deaths <= deaths.size(),
+      check(task != nullptr && task->near_deaths == deaths.size() && !deaths.empty() &&
+                static_cast<std::size_t>(std::count_if(deaths.begin(), deaths.end(), [](const Death& death) {
+                  return death.full;
+                })) == task->deaths,
             "deaths with a task miscounted");
     }
   }

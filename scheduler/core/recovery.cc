@@ -65,6 +65,7 @@ bool Core::keep_replica(Worker& worker, ResultId result, std::uint64_t nbytes) {
   // What is made twice differs if it is not pure: there can be only one.
   const bool fresh = !output.available();
   if (!layer.description->pure && (!fresh || task.state == TaskState::kProcessing)) return false;
+  define(worker, layer);  // so that it can say what it holds, should it have to join anew
   if (!output.replicas.add(worker.slot)) return true;
   note_surplus(task, result.output);
   if (!fresh) return true;
@@ -114,6 +115,14 @@ void Core::on(WorkerJoined& event) {
   if (event.registration.name.empty()) return refuse_worker(event.worker, "a worker needs a name");
   if (const std::string wrong = wrong_resources(event.registration.resources); !wrong.empty()) {
     return refuse_worker(event.worker, wrong);
+  }
+  take_back_blame(event.registration);
+  if (event.registration.instance != 0) {  // a former connection of the same process is not who asks for a name
+    std::erase_if(contests_, [&](const Contest& contest) {
+      if (contest.event.registration.instance != event.registration.instance) return false;
+      out_->push_back(CloseWorker{contest.event.worker, "its process has connected anew"});
+      return true;
+    });
   }
   if (Worker* gone = predecessor_of(event.registration)) {
     expel(*gone, LossReason::kConnection, "its nanny has started it anew");

@@ -183,6 +183,7 @@ void Core::advance(Job& job) {
   if (job.kind != Job::Kind::kRetire || !job.failure.empty()) return finish(job);
   // What it was given is finished first; the results of that are looked for when nothing is bound any more.
   Worker& worker = *find_worker(job.worker);
+  if (worker.parts_due != 0) return;  // what it holds is not known yet
   if (std::exchange(job.searched, true) && !worker.bound.empty()) return;
   for (const ResultId result : only_on(worker)) {
     if (!job.left_behind.contains(result)) job.pending.push_back({result, {}, {}, {}});
@@ -265,8 +266,6 @@ void Core::start_moves(Job& job) {
       job.pending.clear();
       break;
     }
-    // So that it can say what it holds, should it have to join anew.
-    define(*to, layers_.at(layer_of(pending.result.task)));
     const auto replicas = output.replicas.span();
     for (std::size_t i = 0; i < std::min(replicas.size(), kMostHolders); ++i) {
       introduce(*to, replicas[i]);

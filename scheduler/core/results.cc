@@ -176,7 +176,7 @@ void Core::on_returned(Worker& worker, msg::TaskReturned& message) {
 
 void Core::on_replicas_added(Worker& worker, const msg::ReplicasAdded& message) {
   for (ResultId result : message.results) {
-    const LayerRecord* layer = layers_.find(layer_of(result.task));
+    LayerRecord* layer = layers_.find(layer_of(result.task));
     if (layer != nullptr && !result_exists(result)) {
       expel(worker, LossReason::kProtocol,
             fmt::format("has output {} of task {} of a layer of {} tasks", result.output, index_of(result.task),
@@ -186,6 +186,7 @@ void Core::on_replicas_added(Worker& worker, const msg::ReplicasAdded& message) 
     if (!moves_.empty()) move_ended(result, worker, true);
     const Slot slot = find_slot(result.task);
     if (slot != kNoSlot && tasks_[slot].output(result.output).available()) {
+      define(worker, *layer);  // so that it can say what it holds, should it have to join anew
       tasks_[slot].output(result.output).replicas.add(worker.slot);
       note_surplus(tasks_[slot], result.output);
     } else {
@@ -258,7 +259,11 @@ void Core::output_gone(Slot slot, std::uint16_t o) {
 void Core::recompute(Slot slot) {
   Task& task = tasks_[slot];
   LayerRecord& layer = layer_of_task(task);
-  if (layer.is_active(index_of(task.id))) return;
+  if (layer.is_active(index_of(task.id))) {
+    // An inventory brought it before anybody had looked at the task, which is to be made after all.
+    if (task.state == TaskState::kReleased && still_needed(layer, index_of(task.id))) enter(slot);
+    return;
+  }
   if (still_needed(layer, index_of(task.id))) {
     ++counters_.tasks_recomputed;
     demand_again(slot);

@@ -39,7 +39,10 @@ struct ClientMessage {
   void operator()(msg::Submit& m) const {
     if (!core.fresh_sequence(session, m.sequence)) return;
     if (refusal.empty()) return core.on_submit(session, m);
-    core.refuse_submission(session, m.sequence, {ErrorCode::kFile, refusal, {}, {}, {}, {}});
+    // Told at once: it may take long until there is room to write that down.
+    const ErrorInfo error{ErrorCode::kFile, refusal, {}, {}, {}, {}};
+    core.refuse_submission(session, m.sequence, error);
+    core.persist(session, msg::SubmitRefused{m.sequence, error});
   }
   void operator()(msg::ReleaseWants& m) const {
     if (!core.fresh_sequence(session, m.sequence)) return;
@@ -100,8 +103,8 @@ void Core::settle(Time time, std::vector<Action>& out) {
   now_ = time;
   out_ = &out;
   steps_left_ = config_.expansion_steps;
-  if (!jobs_.empty()) advance_jobs();
   if (recovering_ && recovery_is_over()) end_recovery();
+  if (!recovering_ && !jobs_.empty()) advance_jobs();
   if (!recovering_) {
     do {
       fail_missing_kernels();
@@ -190,7 +193,7 @@ bool Core::empty() const {
   return layers_.size() == 0 && tasks_.size() == 0 && active_ == 0 && by_wire_session_.empty() &&
          sessions_.size() == free_sessions_.size() + 1 && sessions_[0]->cursors.empty() &&
          ready_requirements_.empty() && by_requirement_.empty() && deaths_.empty() && asked_back_.empty() &&
-         delayed_.empty() && jobs_.empty() && moves_.empty() && copies_wanted_.empty() && surplus_.empty();
+         contests_.empty() && delayed_.empty() && jobs_.empty() && moves_.empty() && copies_wanted_.empty() && surplus_.empty();
 }
 
 SchedulerState::SchedulerState(SchedulerConfig config) : core_(std::make_unique<Core>(config)) {}

@@ -104,6 +104,10 @@ void Core::on_submit(Session& session, msg::Submit& message) {
     ErrorInfo info;
     info.code = error.code();
     info.message = error.what();
+    if (restoring_) {
+      out_->push_back(Report{fmt::format("a submission of client {} that the journal has is refused now: {}",
+                                         session.name, info.message)});
+    }
     persist(session, msg::SubmitRefused{message.sequence, info});
     refuse_submission(session, message.sequence, std::move(info));
     return;

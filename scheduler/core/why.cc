@@ -242,6 +242,11 @@ std::string Core::why(TaskId id) const {
   if (layer == nullptr || index_of(id) >= layer->tasks) return "its layer is not known (any more)";
   const std::string key = key_of(id);
   const Task* task = find_task(id);
+  if (recovering_ && layer->is_active(index_of(id))) {
+    return fmt::format(
+        "{} waits for {} at least: the scheduler was started again, and first hears from workers what they hold", key,
+        seconds(std::max(*started_ + config_.inventory_window - now_, Time{})));
+  }
   if (task == nullptr) return key + " " + why_without_record(*layer, index_of(id));
   switch (task->state) {
     case TaskState::kWaiting:

@@ -191,6 +191,7 @@ void Core::lose_worker(WorkerSlot gone, LossReason reason, const std::string& de
                   fmt::format("{} ({})", worker.registration.name, worker.registration.address),
                   worker.registration.nanny,
                   worker.registration.life,
+                  worker.registration.instance,
                   detail,
                   reason == LossReason::kHeartbeat,
                   {},

@@ -29,6 +29,7 @@ struct Inquest {
   std::string name, address;  // of the worker
   std::uint64_t nanny = 0;
   std::uint32_t life = 0;
+  std::uint64_t instance = 0;
   std::string detail;     // what is known of the loss
   bool vanished = false;  // nothing was heard of it any more: its machine or the way to it may be gone
   std::vector<Suspect> suspects;
@@ -40,6 +41,8 @@ struct Death {
   std::string worker;  // its name
   std::string cause;
   bool certain = false;  // that it executed the task
+  bool full = false;     // counts wholly
+  std::uint64_t instance = 0;  // of the worker's process
 };
 
 struct Worker {

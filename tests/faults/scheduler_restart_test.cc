@@ -13,6 +13,7 @@
 #include "tegula/tegula.h"
 #include "tests/support/bits.h"
 #include "tests/support/child_process.h"
+#include "tests/support/proxy.h"
 
 namespace tegula {
 namespace {
@@ -63,7 +64,10 @@ class Cluster {
     start_scheduler();
   }
   std::string file() const { return folder_.file("scheduler.json"); }
-  std::string journal() const { return folder_.file("journal"); }
+  std::uint16_t port() const {
+    const std::string address = Client(file()).scheduler_address();
+    return static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
+  }
   test::ChildProcess& scheduler() { return *scheduler_; }
   test::ChildProcess& worker(std::size_t i) { return *workers_[i]; }
 
@@ -216,6 +220,9 @@ TEST(Journal, WithoutRoomSubmissionsAreRefusedUntilThereIsSome) {
   ASSERT_EQ(prlimit(cluster.scheduler().pid(), RLIMIT_FSIZE, &full, &before), 0);
   // There is room that was set aside, so this one is taken; it is not acknowledged before it is written.
   std::thread waiting([&] { EXPECT_EQ(ones({40}, {2}).sum().compute(client).item<double>(), 40); });
+  ASSERT_TRUE(eventually([&] {
+    return cluster.scheduler().output().find("submissions are refused until it can be written") != std::string::npos;
+  }));
   EXPECT_TRUE(eventually([&] {
     try {
       EXPECT_EQ(ones({6}, {2}).sum().compute(other).item<double>(), 6);
@@ -230,6 +237,27 @@ TEST(Journal, WithoutRoomSubmissionsAreRefusedUntilThereIsSome) {
   EXPECT_EQ(ones({6}, {2}).sum().compute(other).item<double>(), 6);
   cluster.restart_scheduler();
   EXPECT_EQ(ones({8}, {2}).sum().compute(client).item<double>(), 8);
+}
+
+TEST(Journal, AClientThatAttachesAnewHearsNothingThatIsNotWritten) {
+  test::TemporaryDirectory folder;
+  Cluster cluster(1, {"--journal", folder.path()});
+  test::Proxy proxy(cluster.port());
+  Client client(proxy.address());
+  client.wait_for_workers(1);
+  EXPECT_EQ(ones({4}, {2}).sum().compute(client).item<double>(), 4);
+  const rlimit full{1, RLIM_INFINITY};
+  ASSERT_EQ(prlimit(cluster.scheduler().pid(), RLIMIT_FSIZE, &full, nullptr), 0);
+  std::thread waiting([&] { EXPECT_EQ(ones({40}, {2}).sum().compute(client).item<double>(), 40); });
+  ASSERT_TRUE(cluster.scheduler().wait_for_output("submissions are refused until it can be written"));
+  const unsigned before = proxy.connections();
+  proxy.cut();
+  ASSERT_TRUE(cluster.scheduler().wait_for_output("attaches anew"));
+  EXPECT_GT(proxy.connections(), before);
+  // Were it told now that its submission was taken, it would not say again what the next scheduler knows nothing of.
+  cluster.restart_scheduler();
+  proxy.retarget(cluster.port());
+  waiting.join();
 }
 
 }  // namespace

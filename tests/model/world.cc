@@ -276,6 +276,10 @@ void World::rejoin(std::uint32_t worker) {
     event.running.push_back(attempt);
     node.orphans.emplace(std::pair(node.life, attempt), job.task);
   }
+  // In another life it serves nobody of the former one.
+  if (node.joined_in != restarts_) {
+    for (std::uint32_t asker = 0; asker < nodes_.size(); ++asker) break_line(asker, worker);
+  }
   ++node.life;
   node.jobs.clear();
   std::vector<worker::Event> events;
@@ -497,12 +501,7 @@ void World::apply(const Choice& choice) {
       break;
     }
     case Kind::kFetchFails: {
-      const Line line = std::exchange(node.lines[choice.other], {});
-      std::vector<worker::Event> events;
-      for (const auto& fetch : line.answered) events.emplace_back(worker::FetchFailed{fetch.request});
-      for (const auto& fetch : line.waiting) events.emplace_back(worker::FetchFailed{fetch.request});
-      for (const auto& fetch : line.requests) events.emplace_back(worker::FetchFailed{fetch.request});
-      to_worker(choice.worker, std::move(events));
+      break_line(choice.worker, choice.other);
       break;
     }
     case Kind::kKernelEnds:
@@ -910,6 +909,17 @@ void World::drop_file(Node& node, worker::FileId number) {
   } else {
     file->second.dropped = true;
   }
+}
+
+void World::break_line(std::uint32_t asker, std::uint32_t peer) {
+  const auto found = nodes_[asker].lines.find(peer);
+  if (found == nodes_[asker].lines.end()) return;
+  const Line line = std::exchange(found->second, {});
+  std::vector<worker::Event> events;
+  for (const auto& fetch : line.answered) events.emplace_back(worker::FetchFailed{fetch.request});
+  for (const auto& fetch : line.waiting) events.emplace_back(worker::FetchFailed{fetch.request});
+  for (const auto& fetch : line.requests) events.emplace_back(worker::FetchFailed{fetch.request});
+  if (!events.empty()) to_worker(asker, std::move(events));
 }
 
 void World::serve(std::uint32_t asker, std::uint32_t peer, bool busy) {

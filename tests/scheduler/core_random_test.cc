@@ -32,6 +32,7 @@ struct FakeWorker {
   std::map<LayerId, msg::LayerPtr> layers;
   std::map<LayerId, LayerHash> hashes;
   std::map<std::uint32_t, std::vector<msg::Inventory::Held>> inventory;  // parts not answered
+  std::set<ResultId> dropped;  // told as such meanwhile
   std::uint32_t last_part = 0;
   std::vector<std::vector<msg::Inventory::Held>> orphans;  // results of kernels that ran when it joined anew
   std::set<WorkerId> addresses;
@@ -63,7 +64,8 @@ struct FakeWorker {
     for (const auto& [part, results] : inventory) held.insert(held.end(), results.begin(), results.end());
     for (const ResultId& result : store) {
       const auto hash = hashes.find(layer_of(result.task));
-      if (hash != hashes.end()) held.push_back({hash->second, index_of(result.task), result.output, 10});
+      if (hash == hashes.end()) continue;  // what it is has not been heard yet
+      held.push_back({hash->second, index_of(result.task), result.output, 10});
     }
     for (const auto& [attempt, what] : attempts) {
       if (!what.executing || what.abandoned) continue;
@@ -79,6 +81,7 @@ struct FakeWorker {
     layers.clear();
     hashes.clear();
     inventory.clear();
+    dropped.clear();
     addresses.clear();
     attempts.clear();
     granted = sent = received = 0;
@@ -88,14 +91,19 @@ struct FakeWorker {
     }
     for (const auto& [part, results] : inventory) outbox.push_back(msg::Inventory{part, results});
   }
-  void take(const msg::InventoryTaken& taken) {
+  void take(const msg::InventoryTaken& taken, bool honest) {
     const auto part = inventory.extract(taken.part);
+    if (!honest && (part.empty() || part.mapped().size() != taken.layers.size())) return;
     ASSERT_FALSE(part.empty()) << "an answer to nothing";
     ASSERT_EQ(part.mapped().size(), taken.layers.size());
     for (std::size_t i = 0; i < taken.layers.size(); ++i) {
       const msg::Inventory::Held& held = part.mapped()[i];
-      if (taken.layers[i] != LayerId{}) store.insert({make_task_id(taken.layers[i], held.index), held.output});
+      if (taken.layers[i] == LayerId{}) continue;
+      const ResultId name{make_task_id(taken.layers[i], held.index), held.output};
+      store.insert(name);
+      if (dropped.contains(name)) outbox.push_back(msg::ReplicasAdded{{name}});
     }
+    if (inventory.empty()) dropped.clear();
   }
   std::uint64_t hash() const {
     std::uint64_t hash = 0;
@@ -361,7 +369,7 @@ class Storm {
       EXPECT_TRUE(worker.layers.emplace(define->layer, define->description).second) << "a layer defined twice";
       worker.hashes[define->layer] = define->hash;
     } else if (const auto* taken = std::get_if<msg::InventoryTaken>(&message)) {
-      worker.take(*taken);
+      worker.take(*taken, !liar_ids_.contains(worker.id));
     } else if (const auto* forget = std::get_if<msg::ForgetLayer>(&message)) {
       EXPECT_EQ(worker.layers.erase(forget->layer), 1u);
       worker.hashes.erase(forget->layer);
@@ -502,6 +510,7 @@ class Storm {
     auto at = worker.store.begin();
     std::advance(at, static_cast<long>(pick(0, worker.store.size() - 1)));
     worker.outbox.push_back(msg::ReplicasDropped{{*at}});
+    if (!worker.inventory.empty()) worker.dropped.insert(*at);
     worker.store.erase(at);
   }
 

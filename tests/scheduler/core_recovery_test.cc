@@ -1,4 +1,7 @@
 // Workers that come back with what they hold: to the same scheduler, and to one that was started again.
+#include <algorithm>
+#include <set>
+
 #include "tests/scheduler/fakes.h"
 
 namespace tegula::scheduler {
@@ -178,7 +181,111 @@ TEST_F(Recovery, ALostWorkersInventoryIsForgotten) {
   EXPECT_EQ(cluster.state.counters().inventory_kept, 0u);
 }
 
+TEST_F(Recovery, WhatIsKeptHasItsLayerDefinedBesideItsName) {
+  const WorkerId w = join("w", 1, 1);
+  submit(cluster.client());
+  bring(w, 1, {{sink_hash, 0, 0, 80}, {{7, 7}, 0, 0, 80}});
+  pass(std::chrono::seconds(4));
+  const auto& sent = cluster.sent_to_worker[w];
+  const auto answer = std::find_if(sent.begin(), sent.end(), [](const msg::Message& message) {
+    return std::holds_alternative<msg::InventoryTaken>(message);
+  });
+  const bool defined = std::any_of(sent.begin(), answer, [&](const msg::Message& message) {
+    const auto* define = std::get_if<msg::DefineLayer>(&message);
+    return define != nullptr && define->hash == sink_hash;
+  });
+  EXPECT_TRUE(defined) << "it could not say another time what it holds";
+}
+
+TEST_F(Recovery, AFetchedCopysLayerIsDefinedToo) {
+  const WorkerId a = join("a", 1);
+  submit(cluster.client());
+  cluster.finish(a, cluster.take<msg::Assign>(a).at(0));
+  const auto idle = static_cast<WorkerId>(++cluster.last_worker);
+  msg::RegisterWorker about = registration("idle", 2);
+  about.slots_granted = 0;
+  cluster.handle(WorkerJoined{idle, about});
+  EXPECT_THAT(cluster.take<msg::DefineLayer>(idle), IsEmpty());
+  for (int i = 0; i < 2; ++i) cluster.from_worker(idle, msg::ReplicasAdded{{{make_task_id(LayerId{1}, 0), 0}}});
+  EXPECT_THAT(cluster.take<msg::DefineLayer>(idle), SizeIs(1));
+}
+
+TEST_F(Recovery, OneThatDrainsWhileTheWindowIsOpenLosesNothing) {
+  const WorkerId w = join("w", 1, 1), other = join("v", 2);
+  submit(cluster.client());
+  bring(w, 1, {{sink_hash, 0, 0, 80}});
+  cluster.from_worker(w, msg::WorkerDraining{"its lifetime ends"});
+  EXPECT_THAT(cluster.take<msg::Shutdown>(w), IsEmpty()) << "what it holds has not been looked at";
+  pass(std::chrono::seconds(4));
+  const auto wanted = cluster.take<msg::AcquireReplicas>(other);
+  ASSERT_THAT(wanted, SizeIs(1));
+  const ResultId held{make_task_id(LayerId{2}, 0), 0};
+  EXPECT_EQ(wanted[0].results.at(0).result, held);
+  cluster.from_worker(other, msg::ReplicasAdded{{held}});
+  EXPECT_THAT(cluster.take<msg::Shutdown>(w), SizeIs(1));
+}
+
+TEST_F(Recovery, OneThatDrainsBeforeItHasToldWhatItHoldsIsHeardFirst) {
+  cluster.handle(Tick{});
+  cluster.now += std::chrono::seconds(10);
+  const WorkerId other = join("v", 2);
+  submit(cluster.client());
+  const WorkerId w = join("w", 1, 1);
+  cluster.from_worker(w, msg::WorkerDraining{"its lifetime ends"});
+  EXPECT_THAT(cluster.take<msg::Shutdown>(w), IsEmpty());
+  bring(w, 1, {{sink_hash, 3, 0, 80}});
+  EXPECT_THAT(cluster.take<msg::AcquireReplicas>(other), SizeIs(1));
+  EXPECT_THAT(cluster.take<msg::Shutdown>(w), IsEmpty());
+}
+
+TEST_F(Recovery, WhatIsBroughtAndLostInOneTurnIsMade) {
+  cluster.handle(Tick{});
+  cluster.now += std::chrono::seconds(10);
+  const ConnectionId c = cluster.client();
+  submit(c);
+  const WorkerId w = join("w", 1, 1);
+  cluster.handle_together({FromWorker{w, msg::Inventory{1, {{sink_hash, 3, 0, 80}, {source_hash, 2, 0, 80}}}},
+                           WorkerLost{w, LossReason::kConnection, "reset"}});
+  const WorkerId other = join("v", 2);
+  for (int turn = 0; turn < 20; ++turn) {
+    for (const msg::Assign& assign : cluster.take<msg::Assign>(other)) cluster.finish(other, assign);
+  }
+  std::set<std::uint32_t> ready;
+  for (const auto& news : cluster.take<msg::ResultReady>(c)) ready.insert(news.index);
+  EXPECT_THAT(ready, SizeIs(4));
+  EXPECT_EQ(cluster.state.counters().memory, 4u);
+}
+
+// ---- blame ----
+
+TEST_F(Recovery, AProcessThatComesBackWasNotDead) {
+  const ConnectionId c = cluster.client();
+  submit(c);
+  for (int i = 0; i < 10; ++i) {
+    const WorkerId w = join("w", 1);
+    EXPECT_THAT(cluster.take<msg::Assign>(w), SizeIs(2));
+    cluster.handle(WorkerLost{w, LossReason::kConnection, "reset"});
+    pass(std::chrono::seconds(3));
+  }
+  EXPECT_THAT(cluster.take<msg::ResultErred>(c), IsEmpty());
+  for (std::uint64_t process = 2; process < 5; ++process) {
+    const WorkerId w = join("w", process);
+    cluster.handle(WorkerLost{w, LossReason::kConnection, "reset"});
+  }
+  EXPECT_THAT(cluster.take<msg::ResultErred>(c), testing::Not(IsEmpty())) << "these were other processes";
+}
+
 // ---- names ----
+
+TEST_F(Recovery, AProcessDoesNotLoseItsNameToItsOwnFormerConnection) {
+  const WorkerId holder = join("w", 1);
+  const WorkerId first = join("w", 2), second = join("w", 2);
+  EXPECT_TRUE(cluster.closed_workers.contains(first));
+  pass(std::chrono::seconds(5));
+  EXPECT_TRUE(cluster.closed_workers.contains(holder));
+  EXPECT_THAT(cluster.take<msg::WorkerRegistered>(second), SizeIs(1));
+  EXPECT_THAT(cluster.take<msg::WorkerRefused>(second), IsEmpty());
+}
 
 TEST_F(Recovery, AProcessThatConnectsAnewReplacesItsFormerSelf) {
   const WorkerId w = join("w", 1);
@@ -242,6 +349,22 @@ TEST_F(Recovery, AMessageThatGotLostIsNoticedWhenNothingMoves) {
   EXPECT_EQ(cluster.state.counters().heartbeat_mismatches, 1u);
   const WorkerId again = join("w", 1);
   EXPECT_THAT(cluster.take<msg::Assign>(again), SizeIs(2)) << "all of it is bound anew";
+}
+
+// ---- the journal ----
+
+TEST(JournaledCore, ARefusalForWantOfRoomIsWrittenDown) {
+  SchedulerConfig config;
+  config.journal = true;
+  FakeCluster cluster(config);
+  const ConnectionId c = cluster.client();
+  cluster.persisted.clear();
+  cluster.handle(FromClient{c, msg::Submit{1, 0, {shared(layer_on({1}))}, {}, {}}, "no room"});
+  EXPECT_THAT(cluster.take<msg::SubmitRefused>(c), SizeIs(1));
+  ASSERT_THAT(cluster.persisted, SizeIs(1)) << "its number is used up, which the next life must know";
+  const auto* refused = std::get_if<msg::SubmitRefused>(&cluster.persisted[0].message);
+  ASSERT_NE(refused, nullptr);
+  EXPECT_EQ(refused->sequence, 1u);
 }
 
 }  // namespace

@@ -68,6 +68,7 @@ TEST_F(RejoinTest, ResultsAreToldByWhatTheyAreAndFoundByTheirNewNames) {
 TEST_F(RejoinTest, AttemptsThatNoThreadRunsAreDroppedWithoutAnAnswer) {
   start(1);
   assign(1, kSource, 0);                              // runs
+  const std::uint64_t reserved = state->reserved_bytes();
   assign(2, kAdd, 5, {{result(kSource, 5), kPeer}});  // fetches
   assign(3, kAdd, 0);                                 // ahead
   assign(4, kSource, 1);                              // ready
@@ -79,7 +80,7 @@ TEST_F(RejoinTest, AttemptsThatNoThreadRunsAreDroppedWithoutAnAnswer) {
   EXPECT_EQ(state->heartbeat().attempts_hash, 0u);
   EXPECT_EQ(state->heartbeat().received, 0u);
   answer(fetches[0]);  // late, and for nobody
-  EXPECT_EQ(state->reserved_bytes(), executing[0].granted == 0 ? 0 : state->reserved_bytes());
+  EXPECT_EQ(state->reserved_bytes(), reserved) << "the orphan's";
   give(OrphanEnded{0, AttemptId{1}, {}});
   EXPECT_EQ(state->reserved_bytes(), 0u);
   EXPECT_EQ(state->managed_bytes(), 0u);
@@ -107,6 +108,40 @@ TEST_F(RejoinTest, AKernelThatRunsEndsAndItsResultIsTold) {
   EXPECT_NE(state->find(result(LayerId{11}, 2)), nullptr);
   finish(1);
   EXPECT_NE(state->find(result(LayerId{11}, 8)), nullptr);
+}
+
+TEST_F(RejoinTest, WhatIsToldAsLostAndThenFoundIsToldAgain) {
+  start(1);
+  assign(1, kSource, 2);
+  rejoin({AttemptId{1}});
+  define(11);
+  std::vector<Chunk> outputs;
+  outputs.push_back(make_chunk(kItems));
+  give(OrphanEnded{0, AttemptId{1}, std::move(outputs)});
+  const auto parts = sent_of<msg::Inventory>();
+  ASSERT_THAT(parts, SizeIs(1));
+  // The scheduler, which has not heard of that yet, wants a copy of the same result, and there is none to be had.
+  give(msg::AcquireReplicas{{{result(LayerId{11}, 2), kPeer}}});
+  ASSERT_THAT(fetches, SizeIs(1));
+  answer(fetches[0], msg::FetchStatus::kMissing);
+  EXPECT_THAT(sent_of<msg::ReplicasDropped>(), SizeIs(1));
+  give(msg::InventoryTaken{parts[0].part, {LayerId{11}}});
+  EXPECT_NE(state->find(result(LayerId{11}, 2)), nullptr);
+  const auto added = sent_of<msg::ReplicasAdded>();
+  ASSERT_THAT(added, SizeIs(1)) << "it would stay here for ever, known to nobody";
+  EXPECT_THAT(added[0].results, testing::ElementsAre(result(LayerId{11}, 2)));
+}
+
+TEST_F(RejoinTest, PeersDoNotWaitForWhatTheFormerConnectionDidNotBring) {
+  start(1);
+  assign(1, kSource, 0);
+  give(Rejoin{life++, {}, true});
+  give(msg::WorkerRegistered{WorkerId{7}, 500});
+  define(11);
+  give(Await{AttemptId{2}});  // by a peer that has not heard of the new connection
+  EXPECT_THAT(ended, IsEmpty()) << "it may come";
+  assign(3, LayerId{11}, 1);
+  EXPECT_THAT(ended, testing::ElementsAre(2u));
 }
 
 TEST_F(RejoinTest, AnAbandonedKernelsResultIsWantedByNobody) {

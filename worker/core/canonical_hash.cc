@@ -134,6 +134,8 @@ void WorkerState::canonical_hash(CanonicalHash& hash, Time now) const {
   hash.add(credit_.prefetch_per_thread());
   hash.add(credit_.executor_depth());
   hash.add(std::min(credit_.typical_duration().count(), kSlow));
+  hash.add(anew_);
+  for (const ResultId& result : dropped_) hash.add(result);
   for (const LayerId id : sorted_keys(layers_)) {
     const LayerInfo& layer = layers_.at(id);
     hash.add(id);

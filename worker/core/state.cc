@@ -130,6 +130,7 @@ void WorkerState::release_layer_if_done(LayerId id) {
 void WorkerState::apply(msg::Assign& event) {
   const auto [place, is_new] = tasks_.try_emplace(event.attempt);
   if (!is_new) return;  // attempt numbers are never reused: this is the same message again
+  if (std::exchange(anew_, false)) end_awaited(event.attempt);
   ++received_;
   last_assigned_ = std::max(last_assigned_, event.attempt);
   attempts_hash_ ^= msg::mix(event.attempt);
@@ -203,7 +204,7 @@ void WorkerState::apply(msg::FreeResults& event) {
     }
     store_.free(result, *actions_);
   }
-  if (!given_up.results.empty()) actions_->emplace_back(SendToScheduler{std::move(given_up)});
+  tell_dropped(std::move(given_up));
 }
 
 void WorkerState::apply(LoanEnded& event) {

@@ -193,6 +193,7 @@ class WorkerState {
   LayerId own_layer(const LayerHash& hash);
   void list_in_inventory(const std::vector<ResultId>& results);
   void send_inventory(std::uint32_t part);
+  void tell_dropped(msg::ReplicasDropped dropped);
 
   // Lists the task's inputs and fills those that are here. Throws ValueError or IndexError when the description makes
   // no sense.
@@ -202,6 +203,7 @@ class WorkerState {
   bool fill_from_store(Task& task, Slot& slot);  // false: it is not in memory
   // Whether inputs of the task are to be made by other attempts: it is ahead of them then. It may be gone afterwards.
   void go_ahead(TaskMap::iterator task, std::vector<msg::Assign::Awaited> awaited);
+  void end_awaited(AttemptId before);
   void wait_for_producers(Task& task, const std::vector<msg::Assign::Awaited>& awaited);
   // Asks for what is elsewhere, or will be.
   void ask_ahead(TaskMap::iterator task, const std::vector<msg::Assign::Awaited>& awaited);
@@ -285,6 +287,7 @@ class WorkerState {
   std::deque<Acquisition> acquisitions_;                      // that wait for room
   std::vector<LayerHash> own_layers_;                         // of the numbers from kFirstOwnLayer on
   std::map<std::uint32_t, std::vector<ResultId>> inventory_;  // parts not answered, by number
+  std::set<ResultId> dropped_;  // told as such while parts were not answered
   std::uint32_t last_part_ = 0;
   std::map<OrphanId, Orphan> orphans_;
   TaskMap tasks_;
@@ -292,6 +295,7 @@ class WorkerState {
   std::unordered_map<TaskId, std::vector<AttemptId>> ahead_of_;  // tasks in kAhead, by producer
   std::unordered_set<AttemptId> awaited_;                        // by peers
   AttemptId last_assigned_{};                                    // the greatest; they come in order
+  bool anew_ = false;                                            // nothing was assigned since it joined anew
   std::set<Order> waiting_;
   std::set<Order> ready_;
   std::uint64_t ahead_ = 0;          // tasks in that state

@@ -236,6 +236,15 @@ void WorkerState::apply(Await& event) {
   }
 }
 
+// Peers may have asked for attempts that the former connection did not bring any more.
+void WorkerState::end_awaited(AttemptId before) {
+  std::erase_if(awaited_, [&](AttemptId attempt) {
+    if (attempt >= before) return false;
+    actions_->emplace_back(AttemptEnded{attempt});
+    return true;
+  });
+}
+
 void WorkerState::become_ready(TaskMap::iterator found) {
   Task& task = found->second;
   leave_state(task);
@@ -427,7 +436,7 @@ void WorkerState::apply(UnspillFailed& event) { settle_read(store_.not_read(even
 void WorkerState::settle_read(Store::ReadBack read) {
   // The scheduler has it made again; those that wait for it come back, with the same news.
   // One without a name there is told as lost when it gets one.
-  if (read.lost && !is_own(read.result)) actions_->emplace_back(SendToScheduler{msg::ReplicasDropped{{read.result}}});
+  if (read.lost && !is_own(read.result)) tell_dropped({{read.result}});
   for (const Store::User& user : read.users) {
     const auto found = tasks_.find(user.attempt);
     if (found == tasks_.end()) continue;

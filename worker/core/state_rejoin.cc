@@ -35,6 +35,7 @@ void WorkerState::apply(Rejoin& event) {
   for (const AttemptId attempt : awaited_) actions_->emplace_back(AttemptEnded{attempt});  // without a result
   awaited_.clear();
   if (!event.numbers_go_on) last_assigned_ = {};
+  anew_ = true;
 }
 
 // What a thread runs goes on, without a name; all other attempts are dropped.
@@ -79,6 +80,7 @@ void WorkerState::name_anew() {
 
   own_layers_.clear();
   inventory_.clear();
+  dropped_.clear();
   std::vector<Store::NewName> names;
   names.reserve(items.size());
   for (const Item& item : items) {
@@ -146,10 +148,23 @@ void WorkerState::apply(msg::InventoryTaken& event) {
   }
   store_.rename(names, *actions_);
   msg::ReplicasDropped lost;  // told, and then its file could not be read
+  msg::ReplicasAdded found;   // made twice: one copy was told as lost before this one had its name
   for (const Store::NewName& name : names) {
-    if (!store_.contains(name.to)) lost.results.push_back(name.to);
+    if (!store_.contains(name.to)) {
+      lost.results.push_back(name.to);
+    } else if (dropped_.contains(name.to)) {
+      found.results.push_back(name.to);
+    }
   }
-  if (!lost.results.empty()) actions_->emplace_back(SendToScheduler{std::move(lost)});
+  if (inventory_.empty()) dropped_.clear();
+  tell_dropped(std::move(lost));
+  if (!found.results.empty()) actions_->emplace_back(SendToScheduler{std::move(found)});
+}
+
+void WorkerState::tell_dropped(msg::ReplicasDropped dropped) {
+  if (dropped.results.empty()) return;
+  if (!inventory_.empty()) dropped_.insert(dropped.results.begin(), dropped.results.end());
+  actions_->emplace_back(SendToScheduler{std::move(dropped)});
 }
 
 void WorkerState::apply(OrphanEnded& event) {

@@ -31,7 +31,7 @@ void WorkerState::apply(msg::AcquireReplicas& event) {
     }
   }
   if (!added.results.empty()) actions_->emplace_back(SendToScheduler{std::move(added)});
-  if (!dropped.results.empty()) actions_->emplace_back(SendToScheduler{std::move(dropped)});
+  tell_dropped(std::move(dropped));
 }
 
 // In the order of the wishes, while there is room; values go to disk to make some. What does not fit although nothing
@@ -57,7 +57,7 @@ void WorkerState::admit_acquisitions() {
     }
   }
   if (!added.results.empty()) actions_->emplace_back(SendToScheduler{std::move(added)});
-  if (!dropped.results.empty()) actions_->emplace_back(SendToScheduler{std::move(dropped)});
+  tell_dropped(std::move(dropped));
 }
 
 // True when it is here already.
@@ -99,7 +99,7 @@ void WorkerState::settle_acquisitions(const Fetches::Outcome& outcome) {
     if (wanted(lost.users)) give_up(lost.result);
   }
   if (!added.results.empty()) actions_->emplace_back(SendToScheduler{std::move(added)});
-  if (!dropped.results.empty()) actions_->emplace_back(SendToScheduler{std::move(dropped)});
+  tell_dropped(std::move(dropped));
 }
 
 }  // namespace tegula::worker

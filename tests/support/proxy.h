@@ -20,6 +20,7 @@ class Proxy {
   std::string address() const { return "tcp://127.0.0.1:" + std::to_string(port_); }
   void cut();             // every connection, in mid-stream
   void refuse(bool yes);  // new ones are closed at once
+  void retarget(std::uint16_t port) { target_port_ = port; }  // of new ones
   unsigned connections() const { return accepted_; }
 
  private:
@@ -29,7 +30,8 @@ class Proxy {
   void accept_all();
   void relay(int from, int to);
 
-  std::uint16_t target_port_, port_ = 0;
+  std::atomic<std::uint16_t> target_port_;
+  std::uint16_t port_ = 0;
   int listener_ = -1;
   std::atomic<bool> refuse_{false};
   std::atomic<unsigned> accepted_{0};
