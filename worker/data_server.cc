@@ -279,7 +279,7 @@ struct DataServer::Impl : std::enable_shared_from_this<Impl> {
       item.file = found.file;
       item.bytes = found.bytes;
     } else if (!found.chunk) {
-      item.status = msg::FetchStatus::kMissing;
+      item.status = found.unsure ? msg::FetchStatus::kBusy : msg::FetchStatus::kMissing;
     } else {
       view(wanted, *found.chunk, item);
       const bool sent = item.status == msg::FetchStatus::kOk && lend && item.bytes >= kLentFrom;

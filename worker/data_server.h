@@ -29,6 +29,7 @@ class DataServer {
     std::optional<Chunk> chunk;
     FileId file = 0;
     std::uint64_t bytes = 0;  // of that file's value
+    bool unsure = false;      // nowhere, but what is here has not got all its names yet
   };
   using Lookup = std::function<Found(const ResultId&)>;
   // A value about to be sent; the handle that is returned says when that is over.

@@ -139,9 +139,10 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
 
   DataServer::Found find(const ResultId& result) const {
     if (!core) return {};
-    if (const Chunk* chunk = core->find(result)) return {*chunk, 0, 0};
+    if (const Chunk* chunk = core->find(result)) return {*chunk, 0, 0, false};
     const FileId file = core->file_of(result);
-    return {std::nullopt, file, file == 0 ? 0 : core->bytes_of(result)};
+    const bool unsure = file == 0 && core->inventory_parts() != 0;
+    return {std::nullopt, file, file == 0 ? 0 : core->bytes_of(result), unsure};
   }
 
   Chunk lend(const Chunk& chunk) {

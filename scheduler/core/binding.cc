@@ -214,6 +214,7 @@ void Core::unbind(Slot slot) {
   worker.bound.pop_back();
   worker.attempts_hash ^= msg::mix(task.attempt);
   task.followers = 0;
+  task.freed = false;
   if (task.missing != 0) {
     count_follower(task, -1);
     --worker.bound_ahead;

@@ -179,6 +179,7 @@ class Describer {
     hash_.add(task.failures);
     hash_.add(task.expanded);
     hash_.add(task.came_back);
+    hash_.add(task.freed);
     hash_.add(task.deaths);
     hash_.add(task.near_deaths);
     hash_.add(task.fetch_failures);

@@ -222,6 +222,7 @@ struct Core {
   void input_arrived(Slot consumer);
   void adopt(Worker& worker, ResultId result, std::uint64_t nbytes);
   void announce(Slot slot, std::uint16_t output);
+  void discard(Slot slot, Worker& worker);  // what the task's attempt made
   void remove_replica(Slot slot, std::uint16_t output, WorkerSlot worker);
   // The output's last holder is gone although it is needed: first all who counted on it hear of it (for all outputs
   // lost at once, before anything becomes active again), then it is computed again.

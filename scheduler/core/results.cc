@@ -53,6 +53,7 @@ void Core::on_finished(Worker& worker, msg::TaskFinished& message) {
   Task& task = tasks_[slot];
   LayerRecord& layer = layer_of_task(task);
   const std::uint32_t index = index_of(task.id);
+  if (task.freed) return discard(slot, worker);
   set_state(task, TaskState::kMemory);
   unbind(slot);
   ++counters_.tasks_finished;
@@ -75,6 +76,19 @@ void Core::on_finished(Worker& worker, msg::TaskFinished& message) {
     if (fresh && output.needed()) announce(slot, o);
   }
   tidy(slot);
+}
+
+// The worker had a copy from before, was told to free it, and may do so to this one too.
+void Core::discard(Slot slot, Worker& worker) {
+  Task& task = tasks_[slot];
+  unbind(slot);
+  drop_ahead(slot);
+  for (std::uint16_t o = 0; o < task.output_count; ++o) free_on(worker.slot, {task.id, o});
+  if (layer_of_task(task).is_active(index_of(task.id))) {
+    enter(slot);
+  } else {
+    tidy(slot);
+  }
 }
 
 void Core::announce(Slot slot, std::uint16_t o) {

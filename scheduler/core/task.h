@@ -104,6 +104,7 @@ struct Task {
   TaskPhase phase = TaskPhase::kNone;
   QueueKind queued_in = QueueKind::kNone;
   bool came_back = false;        // while it was ahead: not again before there is news of an input
+  bool freed = false;            // kProcessing: its worker was told to free a copy of what it makes
   bool expanded = false;         // its inputs were looked at since it last became active
   std::uint8_t deaths = 0;       // of workers that executed it, as far as is known, see blame.cc
   std::uint8_t near_deaths = 0;  // of workers that may have

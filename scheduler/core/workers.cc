@@ -132,6 +132,9 @@ void Core::free_on(WorkerSlot slot, ResultId result) {
   Worker& worker = worker_at(slot);
   if (worker.to_free.empty()) with_frees_.push_back(slot);
   worker.to_free.push_back(result);
+  if (const Slot making = find_slot(result.task); making != kNoSlot && tasks_[making].worker == slot) {
+    tasks_[making].freed = true;
+  }
 }
 
 void Core::expel(Worker& worker, LossReason reason, const std::string& why) {

@@ -418,9 +418,10 @@ void World::add_worker_choices(std::uint32_t worker, std::vector<Choice>& found)
   for (const auto& [peer, line] : node.lines) {
     if (line.requests.empty() && line.waiting.empty() && line.replies.empty()) continue;
     if (!line.replies.empty()) found.push_back({Kind::kTake, false, worker, peer, {}});
-    if (nodes_[peer].dead) {
+    // One that has joined another life of the scheduler refuses those that have not.
+    if (nodes_[peer].dead || nodes_[peer].joined_in != node.joined_in) {
       found.push_back({Kind::kFetchFails, false, worker, peer, {}});
-    } else if (!line.requests.empty()) {
+    } else if (!line.requests.empty() && !unsure(peer, line.requests.front())) {
       found.push_back({Kind::kServe, false, worker, peer, {}});
       if (busy_answers_ < scenario_->busy_answers) found.push_back({Kind::kServeBusy, true, worker, peer, {}});
     }
@@ -911,6 +912,13 @@ void World::drop_file(Node& node, worker::FileId number) {
   }
 }
 
+// It has not heard yet what its results are called: it says that it is busy, as good as being asked later.
+bool World::unsure(std::uint32_t peer, const worker::StartFetch& fetch) const {
+  const worker::WorkerState& core = *nodes_[peer].core;
+  return core.inventory_parts() != 0 &&
+         !std::all_of(fetch.items.begin(), fetch.items.end(), [&](const auto& item) { return core.keeps(item.result); });
+}
+
 void World::break_line(std::uint32_t asker, std::uint32_t peer) {
   const auto found = nodes_[asker].lines.find(peer);
   if (found == nodes_[asker].lines.end()) return;
@@ -944,7 +952,8 @@ void World::answer(std::uint32_t asker, std::uint32_t peer, worker::StartFetch f
     if (busy) {
       reply.items.push_back({msg::FetchStatus::kBusy, {}});
     } else if (core.find(item.result) == nullptr && core.file_of(item.result) == 0) {
-      reply.items.push_back({msg::FetchStatus::kMissing, {}});
+      const bool sure = core.inventory_parts() == 0;
+      reply.items.push_back({sure ? msg::FetchStatus::kMissing : msg::FetchStatus::kBusy, {}});
     } else if (fetch.at_most != 0 && kItem > fetch.at_most) {
       reply.items.push_back({msg::FetchStatus::kLarge, {}});
     } else {

@@ -231,6 +231,7 @@ class World {
   void to_worker(std::uint32_t worker, std::vector<worker::Event> events);
   void carry_out(std::uint32_t worker, std::vector<worker::Action>& actions);
   void start(std::uint32_t worker, const worker::Execute& execute);
+  bool unsure(std::uint32_t peer, const worker::StartFetch& fetch) const;
   void break_line(std::uint32_t asker, std::uint32_t peer);
   void serve(std::uint32_t asker, std::uint32_t peer, bool busy);
   void answer(std::uint32_t asker, std::uint32_t peer, worker::StartFetch fetch, bool busy);
