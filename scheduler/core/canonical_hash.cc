@@ -17,7 +17,7 @@ namespace {
 
 class Describer {
  public:
-  Describer(const Core& core, CanonicalHash& hash) : core_(core), hash_(hash) {}
+  Describer(const Core& core, std::size_t workers, CanonicalHash& hash) : core_(core), places_(workers), hash_(hash) {}
 
   void run() {
     workers();
@@ -63,8 +63,8 @@ class Describer {
  private:
   void workers() {
     std::uint64_t turns = 1;  // list_holders() goes round the holders by attempt: all of their numbers divide this
+    for (std::uint64_t n = 1; n <= std::max(places_, core_.workers_.size()); ++n) turns = std::lcm(turns, n);
     for (std::uint64_t slot = 0; slot < core_.workers_.size(); ++slot) {
-      turns = std::lcm(turns, slot + 1);
       hash_.add(static_cast<bool>(core_.workers_[slot]));
       if (core_.workers_[slot]) worker(*core_.workers_[slot]);
     }
@@ -286,6 +286,7 @@ class Describer {
   }
 
   const Core& core_;
+  const std::size_t places_;
   CanonicalHash& hash_;
 };
 
@@ -298,6 +299,8 @@ void CostTable::canonical_hash(CanonicalHash& hash) const {
   });
 }
 
-void SchedulerState::canonical_hash(CanonicalHash& hash) const { Describer(*core_, hash).run(); }
+void SchedulerState::canonical_hash(CanonicalHash& hash, std::size_t workers) const {
+  Describer(*core_, workers, hash).run();
+}
 
 }  // namespace tegula::scheduler

@@ -217,8 +217,8 @@ class SchedulerState {
   // task and its story. O(everything).
   void check_invariants() const;
   // Describes this state for a search that compares it with others, see canonical_hash.cc. Workers' connections are
-  // counted from here, so this comes before what workers and messages say.
-  void canonical_hash(CanonicalHash& hash) const;
+  // counted from here, so this comes before what workers and messages say. At most `workers` will be there at a time.
+  void canonical_hash(CanonicalHash& hash, std::size_t workers) const;
 
  private:
   std::unique_ptr<Core> core_;

@@ -1095,7 +1095,7 @@ std::uint64_t World::hash() const {
 }
 
 void World::describe(CanonicalHash& hash) const {
-  scheduler_->canonical_hash(hash);
+  scheduler_->canonical_hash(hash, nodes_.size());
   for (std::uint32_t worker = 0; worker < nodes_.size(); ++worker) {
     const Node& node = nodes_[worker];
     hash.add(node.joined);
@@ -1107,6 +1107,7 @@ void World::describe(CanonicalHash& hash) const {
       for (const AttemptId attempt : node.executing) hash.attempt(attempt);
     }
     hash.add(node.cut);
+    hash.add(restarts_ - node.joined_in);
     hash.add(node.id);
     for (const auto& [id, task] : node.orphans) hash.add(task);
     if (node.core) node.core->canonical_hash(hash, node.now);

@@ -268,7 +268,7 @@ TEST_P(ServerTest, LostSchedulerIsJoinedAnewWithResultsAndRunningKernels) {
   EXPECT_EQ(inventory.results[0].index, 0u);
   scheduler.send(1, layers());
   TestPeer client(worker.address(), peer_options());
-  EXPECT_EQ(client.fetch({{result(kIndex, 0), {}}}).items[0].status, msg::FetchStatus::kMissing);
+  EXPECT_EQ(client.fetch({{result(kIndex, 0), {}}}).items[0].status, msg::FetchStatus::kBusy) << "not named yet";
   scheduler.send(1, {msg::InventoryTaken{inventory.part, {kIndex}}});
   // The kernel that runs keeps the thread; its attempt's number means another task now.
   scheduler.send(1, {msg::Assign{AttemptId{2}, make_task_id(kIndex, 7), 0, {}, {}}});
