@@ -293,6 +293,7 @@ void write(wire::Message::Builder message, const msg::DefineLayer& m) {
   to.setHashLow(m.hash.low);
   write_layer(to.initDescription(), *m.description);
   to.setTimeLimitMs(m.time_limit_ms);
+  to.setMemory(m.memory);
 }
 
 std::uint64_t words(const msg::ForgetLayer&) { return 0; }
@@ -474,7 +475,8 @@ bool read_worker_message(wire::Message::Reader from, std::vector<msg::Message>& 
     case wire::Message::DEFINE_LAYER: {
       const auto m = from.getDefineLayer();
       batch.emplace_back(msg::DefineLayer{static_cast<LayerId>(m.getLayer()), read_layer(m.getDescription()),
-                                          LayerHash{m.getHashHigh(), m.getHashLow()}, m.getTimeLimitMs()});
+                                          LayerHash{m.getHashHigh(), m.getHashLow()}, m.getTimeLimitMs(),
+                                          m.getMemory()});
       return true;
     }
     case wire::Message::FORGET_LAYER:

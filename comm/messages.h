@@ -177,6 +177,7 @@ struct DefineLayer {
   // For the keys that a worker writes into its errors; it can't know the hashes of the layers this one reads
   LayerHash hash;
   std::uint64_t time_limit_ms = 0;  // of each task; 0: the worker's own
+  std::uint64_t memory = 0;         // bytes that are reserved for each task at least, for its outputs and scratch
 };
 struct ForgetLayer {
   LayerId layer{};

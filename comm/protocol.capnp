@@ -313,6 +313,7 @@ struct DefineLayer {
   hashLow @2 :UInt64;
   description @3 :Layer;
   timeLimitMs @4 :UInt64;  # of each task; 0: the worker's own
+  memory @5 :UInt64;       # bytes that are reserved for each task at least
 }
 
 struct WorkerAddress {

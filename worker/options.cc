@@ -27,6 +27,9 @@ std::vector<msg::Resource> parse_resources(const std::string& text) {
     if (resource.name.empty() || error != std::errc() || stop != last || !(resource.amount > 0)) {
       throw ConfigError("worker.resources: '" + part + "' is not NAME=AMOUNT with an amount above 0");
     }
+    if (resource.name == "memory") {
+      throw ConfigError("worker.resources: memory is a resource already, of as much as worker.memory-limit says");
+    }
     for (const msg::Resource& other : resources) {
       if (other.name == resource.name) throw ConfigError("worker.resources: '" + resource.name + "' is given twice");
     }

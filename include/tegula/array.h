@@ -115,7 +115,9 @@ struct ComputeOptions {
   // takes longer fails with a TaskError of code kTimeout.
   std::chrono::milliseconds time_limit{0};
   // What each task occupies while it runs, of what workers have in all (tegula-worker --resources): {{"GPU", 1}}.
-  // Amounts from 1e-6 to 1e12. compute() and persist() throw ValueError for others.
+  // Amounts from 1e-6 to 1e12. "memory" every worker has: bytes, of its memory limit, that are reserved for each task
+  // beside its inputs, from 1 to 1e15; a task may run where the limit is no less. It takes what is left where that is
+  // not so much. compute() and persist() throw ValueError for other amounts.
   std::map<std::string, double> resources = {};
 };
 

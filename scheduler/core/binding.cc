@@ -166,7 +166,7 @@ void Core::define(Worker& worker, LayerRecord& layer) {
   if (layer.defined.size() <= word) layer.defined.resize(word + 1);
   if ((layer.defined[word] & bit) != 0) return;
   layer.defined[word] |= bit;
-  send(worker, msg::DefineLayer{layer.id, layer.description, layer.hash, layer.time_limit_ms});
+  send(worker, msg::DefineLayer{layer.id, layer.description, layer.hash, layer.time_limit_ms, layer.memory});
 }
 
 void Core::introduce(Worker& worker, WorkerSlot peer) {

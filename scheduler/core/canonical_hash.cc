@@ -133,6 +133,7 @@ class Describer {
     hash_.add(layer.retries);
     hash_.add(layer.retry_delay_ms);
     hash_.add(layer.time_limit_ms);
+    hash_.add(layer.memory);
     hash_.add(std::bit_cast<std::uint64_t>(layer.cost.ns()));
     for (const Namer& namer : layer.namers) {
       hash_.add(namer.session);

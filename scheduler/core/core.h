@@ -297,6 +297,8 @@ struct Core {
   void vacate(Worker& worker, const Requirement& requirement);
   void bind_metered();
   std::uint32_t requirement_for(const std::string& kernel, const msg::SubmitOptions& options);
+  std::uint32_t requirement_for(Requirement wanted);
+  bool require_more_memory(LayerRecord& layer, const Worker& worker);  // false: nobody has more
   void release_requirement(std::uint32_t requirement);
   bool kernel_missing(const Requirement& requirement) const;
   void fail_missing_kernels();

@@ -56,6 +56,7 @@ struct LayerRecord {
   std::uint32_t retries = 0;         // of a failed task
   std::uint32_t retry_delay_ms = 0;  // before the first, doubled for each one after it
   std::uint64_t time_limit_ms = 0;   // of a task; 0: the worker's own
+  std::uint64_t memory = 0;          // bytes that a worker reserves for each task at least
   std::vector<LayerInput> inputs;
   std::vector<LayerReader> readers;
   std::vector<Namer> namers;

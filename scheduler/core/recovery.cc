@@ -116,6 +116,9 @@ void Core::on(WorkerJoined& event) {
   if (const std::string wrong = wrong_resources(event.registration.resources); !wrong.empty()) {
     return refuse_worker(event.worker, wrong);
   }
+  if (memory_of(event.registration.resources) != 0) {
+    return refuse_worker(event.worker, "the resource 'memory' is the memory limit; it can't be given beside it");
+  }
   take_back_blame(event.registration);
   if (event.registration.instance != 0) {  // a former connection of the same process is not who asks for a name
     std::erase_if(contests_, [&](const Contest& contest) {

@@ -13,8 +13,10 @@ namespace tegula::scheduler {
 namespace {
 
 constexpr double kMostOfAResource = 1e12;
+constexpr double kMostMemory = 1e15;
 
-// In all, not what is free now.
+}  // namespace
+
 bool has_resources(const Worker& worker, const Requirement& requirement) {
   const std::vector<msg::Resource>& owned = worker.registration.resources;
   return std::all_of(requirement.resources.begin(), requirement.resources.end(), [&](const auto& wanted) {
@@ -24,7 +26,9 @@ bool has_resources(const Worker& worker, const Requirement& requirement) {
   });
 }
 
-}  // namespace
+bool has_memory(const Worker& worker, std::uint64_t bytes) {
+  return worker.registration.memory_limit == 0 || worker.registration.memory_limit >= bytes;
+}
 
 bool is_named(const Worker& worker, const Requirement& requirement) {
   const std::vector<std::string>& names = requirement.workers;
@@ -43,6 +47,9 @@ std::string describe_resources(const Requirement& requirement) {
   for (const auto& [name, amount] : requirement.resources) {
     text += fmt::format("{}{}={}", text.empty() ? "" : ", ", name, static_cast<double>(amount) / 1e6);
   }
+  if (requirement.memory != 0) {
+    text += fmt::format("{}{}={}", text.empty() ? "" : ", ", kMemoryResource, format_bytes(requirement.memory));
+  }
   return text;
 }
 
@@ -52,7 +59,11 @@ std::string wrong_resources(const std::vector<msg::Resource>& resources) {
   for (std::size_t i = 0; i < resources.size(); ++i) {
     const msg::Resource& resource = resources[i];
     if (resource.name.empty()) return "a resource needs a name";
-    if (!(resource.amount >= 1e-6 && resource.amount <= kMostOfAResource)) {
+    if (resource.name == kMemoryResource) {
+      if (!(resource.amount >= 1 && resource.amount <= kMostMemory)) {
+        return fmt::format("resource 'memory' must be between 1 and 1e15 bytes, not {}", resource.amount);
+      }
+    } else if (!(resource.amount >= 1e-6 && resource.amount <= kMostOfAResource)) {
       return fmt::format("resource '{}' must be between 1e-6 and 1e12, not {}", resource.name, resource.amount);
     }
     for (std::size_t j = 0; j < i; ++j) {
@@ -62,10 +73,18 @@ std::string wrong_resources(const std::vector<msg::Resource>& resources) {
   return {};
 }
 
+std::uint64_t memory_of(const std::vector<msg::Resource>& resources) {
+  for (const msg::Resource& resource : resources) {
+    if (resource.name == kMemoryResource) return static_cast<std::uint64_t>(std::ceil(resource.amount));
+  }
+  return 0;
+}
+
 // ---- groups ----
 
 bool Core::meets(const Worker& worker, const Requirement& requirement) const {
   if (!has_kernel(worker, requirement) || !has_resources(worker, requirement)) return false;
+  if (!has_memory(worker, requirement.memory)) return false;
   if (is_named(worker, requirement)) return true;
   return requirement.loose && requirement.named == 0;
 }
@@ -121,7 +140,7 @@ bool Core::count_named() {
     std::uint32_t named = 0;
     for (const auto& worker : workers_) {
       if (worker && is_named(*worker, requirement) && has_kernel(*worker, requirement) &&
-          has_resources(*worker, requirement)) {
+          has_resources(*worker, requirement) && has_memory(*worker, requirement.memory)) {
         ++named;
       }
     }
@@ -221,9 +240,15 @@ std::uint32_t Core::requirement_for(const std::string& kernel, const msg::Submit
   std::sort(wanted.workers.begin(), wanted.workers.end());
   wanted.loose = options.allow_other_workers && !options.workers.empty();
   for (const msg::Resource& resource : options.resources) {
+    if (resource.name == kMemoryResource) continue;
     wanted.resources.emplace_back(resource.name, to_millionths(resource.amount));
   }
   std::sort(wanted.resources.begin(), wanted.resources.end());
+  wanted.memory = memory_of(options.resources);
+  return requirement_for(std::move(wanted));
+}
+
+std::uint32_t Core::requirement_for(Requirement wanted) {
   const auto [entry, added] = by_requirement_.try_emplace(wanted.identity(), 0);
   if (!added) {
     ++requirements_[entry->second].layers;
@@ -247,7 +272,7 @@ std::uint32_t Core::requirement_for(const std::string& kernel, const msg::Submit
     regroup();
   } else {
     for (WorkerGroup& group : groups_) {
-      group.has[k] = std::binary_search(group.kernels.begin(), group.kernels.end(), kernel);
+      group.has[k] = std::binary_search(group.kernels.begin(), group.kernels.end(), requirement.kernel);
       if (group.has[k]) requirement.live += group.live;
     }
   }
@@ -266,11 +291,46 @@ void Core::release_requirement(std::uint32_t k) {
   if (restricted) regroup();  // groups that it told apart become one
 }
 
+// A task was too large for `worker`. Where others have a greater limit, the layer's tasks go to such ones from now on.
+bool Core::require_more_memory(LayerRecord& layer, const Worker& worker) {
+  if (worker.registration.memory_limit == 0) return false;
+  Requirement wanted;
+  {
+    const Requirement& before = requirements_[layer.requirement];
+    wanted.kernel = before.kernel;
+    wanted.workers = before.workers;
+    wanted.loose = before.loose;
+    wanted.resources = before.resources;
+    wanted.memory = std::max(before.memory, worker.registration.memory_limit + 1);
+  }
+  const bool somebody = std::any_of(workers_.begin(), workers_.end(), [&](const auto& other) {
+    return other && other->retiring == 0 && meets(*other, requirements_[layer.requirement]) &&
+           has_memory(*other, wanted.memory);
+  });
+  if (!somebody) return false;
+  if (wanted.memory == requirements_[layer.requirement].memory) return true;  // it had been bound before that was known
+  const std::uint32_t before = layer.requirement;
+  std::vector<Slot> queued;
+  for (std::uint32_t index = 0; index < layer.tasks; ++index) {
+    const Slot slot = layer.slot(index);
+    if (slot == kNoSlot) continue;
+    const Task& task = tasks_[slot];
+    const bool placed = task.queued_in != QueueKind::kNone && task.queued_in != QueueKind::kDelayed;
+    if (placed) queued.push_back(slot);
+  }
+  for (Slot slot : queued) leave_queue(slot);
+  layer.requirement = requirement_for(std::move(wanted));
+  release_requirement(before);
+  for (Slot slot : queued) tasks_[slot].state == TaskState::kWaiting ? consider_ahead(slot) : make_ready(slot);
+  return true;
+}
+
 std::string Requirement::identity() const {
   std::string text = kernel;
   for (const std::string& worker : workers) text += fmt::format("\n@{}:{}", worker.size(), worker);
   if (loose) text += "\n~";
   for (const auto& [name, amount] : resources) text += fmt::format("\n#{}:{}={}", name.size(), name, amount);
+  if (memory != 0) text += fmt::format("\n%{}", memory);
   return text;
 }
 

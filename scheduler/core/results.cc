@@ -130,7 +130,7 @@ void Core::on_failed(Worker& worker, msg::TaskFailed& message) {
   const Slot slot = answered_attempt(worker, message.task, message.attempt);
   if (slot == kNoSlot) return;
   const Task& task = tasks_[slot];
-  const LayerRecord& layer = layer_of_task(task);
+  LayerRecord& layer = layer_of_task(task);
   unbind(slot);
   ++counters_.tasks_failed;
   if (!layer.is_active(index_of(task.id))) {
@@ -138,6 +138,11 @@ void Core::on_failed(Worker& worker, msg::TaskFailed& message) {
     return;
   }
   ErrorInfo error = std::move(message.error);
+  if (error.code == ErrorCode::kTaskTooLarge && require_more_memory(layer, worker)) {
+    drop_ahead(slot);
+    enter(slot);
+    return;
+  }
   if (retry(slot, error)) return;
   if (error.message.empty()) error.message = "failed without saying why";
   if (task.failures != 0) error.message += fmt::format(" (the last of {} attempts)", task.failures + 1);

@@ -139,6 +139,7 @@ void Core::take_layers(Session& session, const msg::Submit& message, const std::
       layer->retries = message.options.retries;
       layer->retry_delay_ms = message.options.retry_delay_ms;
       layer->time_limit_ms = message.options.time_limit_ms;
+      layer->memory = memory_of(message.options.resources);
       ++counters_.layers;
     }
     const auto number = static_cast<LayerNumber>(message.first_layer + i);

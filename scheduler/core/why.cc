@@ -374,8 +374,17 @@ std::string Core::why_no_worker(const Task& task) const {
     return fmt::format("is ready, but none of the {} is one of those it is restricted to: {}", workers,
                        listed(requirement.workers, requirement.workers.size()));
   }
-  return fmt::format("is ready, but none of the {} that may run it has {}",
-                     counted(named, "connected worker", "connected workers"), describe_resources(requirement));
+  std::string text =
+      fmt::format("is ready, but none of the {} that may run it has {}",
+                  counted(named, "connected worker", "connected workers"), describe_resources(requirement));
+  if (requirement.memory != 0) {
+    std::uint64_t most = 0;
+    for (const auto& worker : workers_) {
+      if (worker && is_named(*worker, requirement)) most = std::max(most, worker->registration.memory_limit);
+    }
+    text += fmt::format("; the greatest memory limit is {}", format_bytes(most));
+  }
+  return text;
 }
 
 std::string Core::why_processing(const Task& task) const {

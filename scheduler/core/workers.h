@@ -105,6 +105,7 @@ struct Requirement {
   std::vector<std::string> workers;                              // names, addresses or hosts, sorted; empty: any
   bool loose = false;                                            // others may while none of `workers` is there
   std::vector<std::pair<std::string, std::uint64_t>> resources;  // occupied, in millionths; sorted
+  std::uint64_t memory = 0;                                      // bytes that the worker's limit must allow
 
   std::uint32_t layers = 0;  // that have it; 0: a free entry
   std::uint32_t live = 0;    // workers that meet it
@@ -114,16 +115,22 @@ struct Requirement {
   SlotHeap able;     // metered: workers with credit and enough of the resources free, by credit
 
   bool metered() const { return !resources.empty(); }
-  bool restricted() const { return metered() || !workers.empty(); }
+  bool restricted() const { return metered() || !workers.empty() || memory != 0; }
   std::string identity() const;
 };
 
 // Whether it is one of those that the requirement names, or the requirement names none.
 bool is_named(const Worker& worker, const Requirement& requirement);
 bool has_kernel(const Worker& worker, const Requirement& requirement);
+// In all, not what is free now.
+bool has_resources(const Worker& worker, const Requirement& requirement);
+bool has_memory(const Worker& worker, std::uint64_t bytes);
 std::string describe_resources(const Requirement& requirement);  // "GPU=1, LICENSE=0.5"
 std::uint64_t to_millionths(double amount);
 // What is wrong with them, empty: nothing.
 std::string wrong_resources(const std::vector<msg::Resource>& resources);
+// The resource that every worker has without saying so: bytes, of its memory limit. Workers see to it, not the core.
+inline constexpr std::string_view kMemoryResource = "memory";
+std::uint64_t memory_of(const std::vector<msg::Resource>& resources);  // bytes; 0: not among them
 
 }  // namespace tegula::scheduler

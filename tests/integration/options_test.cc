@@ -56,6 +56,16 @@ TEST(ComputeOptionsOnProcesses, ResourcesOfWorkersAreOccupied) {
   EXPECT_EQ(ones({100}, {10}).sum().compute(client, options).item<double>(), 100);
 }
 
+TEST(ComputeOptionsOnProcesses, MemoryIsReserved) {
+  LocalClusterOptions small = two_workers();
+  small.memory_limit = "512MiB";
+  LocalCluster cluster(small);
+  Client client(cluster);
+  ComputeOptions options;
+  options.resources = {{"memory", 400e6}};
+  EXPECT_EQ(ones({100}, {10}).sum().compute(client, options).item<double>(), 100);
+}
+
 TEST(ComputeOptionsOnProcesses, UrgentWorkAndRetriesGiveTheSameAnswer) {
   LocalCluster cluster(two_workers());
   ClientOptions mine;
@@ -74,6 +84,8 @@ TEST(ComputeOptionsOnProcesses, NonsenseIsRefusedByItsValue) {
   ComputeOptions options;
   options.resources = {{"GPU", -2}};
   EXPECT_THAT(refusal(client, options), HasSubstr("-2"));
+  options.resources = {{"memory", 0.5}};
+  EXPECT_THAT(refusal(client, options), HasSubstr("0.5"));
   options.resources.clear();
   options.retries = 70000;
   EXPECT_THAT(refusal(client, options), HasSubstr("70000"));

@@ -259,6 +259,7 @@ class Storm {
     about.host = chance(2) ? "alpha" : "beta";
     if (calm_ || chance(2)) about.resources.push_back({"GPU", calm_ ? 2.0 : static_cast<double>(pick(1, 2))});
     if (liars_ && chance(2)) liar_ids_.insert(worker.id);
+    about.memory_limit = calm_ || chance(2) ? 0 : pick(1, kMostMemory);
     about.instance = last_worker_;
     worker.about = about;
     const WorkerId id = worker.id;
@@ -491,7 +492,7 @@ class Storm {
       worker.answer(assign.attempt, msg::TaskReturned{assign.attempt, assign.task, {}});
     } else if (!calm_ && chance(30)) {
       ErrorInfo error;
-      error.code = ErrorCode::kKernelFailed;
+      error.code = chance(3) ? ErrorCode::kTaskTooLarge : ErrorCode::kKernelFailed;
       error.message = "bad luck";
       worker.answer(assign.attempt, msg::TaskFailed{assign.attempt, assign.task, error});
     } else {
@@ -663,6 +664,7 @@ class Storm {
       options.allow_other_workers = true;
     }
     if (chance(3)) options.resources.push_back({"GPU", static_cast<double>(pick(1, 4)) / 2});
+    if (chance(4)) options.resources.push_back({"memory", static_cast<double>(pick(1, kMostMemory))});
     return options;
   }
 
@@ -800,6 +802,7 @@ class Storm {
   std::uint32_t last_worker_ = 0;
   std::uint64_t last_connection_ = 0;
   static constexpr std::uint64_t kFirstNanny = 1000;
+  static constexpr std::uint64_t kMostMemory = 1000;
   std::deque<msg::WorkerDied> reports_;  // of deaths, on their way
 };
 

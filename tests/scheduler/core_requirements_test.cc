@@ -1,4 +1,6 @@
 // Restrictions, resources and retries of a submission.
+#include <cmath>
+
 #include "tests/scheduler/fakes.h"
 
 namespace tegula::scheduler {
@@ -22,8 +24,20 @@ class Requirements : public ::testing::Test {
     about.kernels = {"test.nop"};
     about.slots_granted = cluster.granted[id] = slots;
     about.resources = std::move(resources);
+    about.memory_limit = memory_limit;
     cluster.handle(WorkerJoined{id, about});
     return id;
+  }
+  WorkerId worker_with_memory(std::uint64_t bytes, std::uint64_t slots = 2) {
+    memory_limit = bytes;
+    return worker("alpha", {}, slots);
+  }
+  void too_large(WorkerId w, const msg::Assign& assign) {
+    ErrorInfo error;
+    error.code = ErrorCode::kTaskTooLarge;
+    error.message = "needs more than there is";
+    cluster.handle_together({FromWorker{w, msg::GrantSlots{++cluster.granted[w]}},
+                             FromWorker{w, msg::TaskFailed{assign.attempt, assign.task, error}}});
   }
   LayerNumber submit(std::int64_t tasks, msg::SubmitOptions options) {
     msg::Submit submit;
@@ -54,6 +68,7 @@ class Requirements : public ::testing::Test {
   FakeCluster cluster;
   ConnectionId client = cluster.client();
   std::uint64_t nonce = 0;
+  std::uint64_t memory_limit = 0;
 };
 
 TEST_F(Requirements, NameAddressAndHostRestrictToWorkers) {
@@ -234,6 +249,94 @@ TEST_F(Requirements, WhatIsTooLargeIsNotTriedAgain) {
   error.code = ErrorCode::kTaskTooLarge;
   error.message = "too large";
   cluster.from_worker(w, msg::TaskFailed{assign.attempt, assign.task, error});
+  EXPECT_THAT(cluster.take<msg::ResultErred>(client), SizeIs(1));
+}
+
+TEST_F(Requirements, MemoryRestrictsToWorkersWhoseLimitAllowsIt) {
+  const WorkerId small = worker_with_memory(1000, 8), large = worker_with_memory(5000, 8);
+  submit(3, with({{"memory", 1001}}));
+  EXPECT_EQ(assigned(small), 0u);
+  EXPECT_EQ(assigned(large), 3u) << "it is not counted here: the worker reserves it";
+  const auto defined = cluster.take<msg::DefineLayer>(large);
+  ASSERT_THAT(defined, SizeIs(1));
+  EXPECT_EQ(defined[0].memory, 1001u);
+  submit(1, with({{"memory", 1000}}));
+  EXPECT_EQ(assigned(small) + assigned(large), 1u);
+}
+
+TEST_F(Requirements, AWorkerWithoutALimitHasAllTheMemory) {
+  const WorkerId w = worker_with_memory(0);
+  submit(1, with({{"memory", 1e15}}));
+  EXPECT_EQ(assigned(w), 1u);
+}
+
+TEST_F(Requirements, MemoryThatNobodyHasIsWaitedForAndSaid) {
+  worker_with_memory(1u << 30);
+  submit(1, with({{"memory", 2.0 * (1u << 30)}}));
+  EXPECT_EQ(cluster.state.counters().no_worker, 1u);
+  const std::string why = cluster.state.why(make_task_id(LayerId{1}, 0));
+  EXPECT_THAT(why, HasSubstr("memory=2.00 GiB"));
+  EXPECT_THAT(why, HasSubstr("1.00 GiB")) << "what the largest has";
+  const WorkerId large = worker_with_memory(std::uint64_t{4} << 30);
+  EXPECT_EQ(assigned(large), 1u);
+}
+
+TEST_F(Requirements, MemoryBesideAResource) {
+  memory_limit = 1000;
+  const WorkerId small = worker("alpha", {{"GPU", 2}}, 8);
+  memory_limit = 2000;
+  const WorkerId large = worker("alpha", {{"GPU", 1}}, 8);
+  submit(3, with({{"GPU", 1}, {"memory", 1500}}));
+  EXPECT_EQ(assigned(small), 0u);
+  EXPECT_EQ(assigned(large), 1u) << "one GPU";
+}
+
+TEST_F(Requirements, NonsensicalMemoryIsRefused) {
+  for (const double amount : {0.0, -1.0, 0.5, 1e16, std::nan("")}) {
+    submit(1, with({{"memory", amount}}));
+    EXPECT_THAT(cluster.take<msg::SubmitRefused>(client), SizeIs(1)) << amount;
+  }
+  worker("alpha", {{"memory", 1000}});
+  EXPECT_THAT(cluster.closed_workers, SizeIs(1));
+}
+
+TEST_F(Requirements, WhatIsTooLargeForOneWorkerGoesToALargerOne) {
+  const WorkerId small = worker_with_memory(1000, 2);
+  const WorkerId large = worker_with_memory(3000, 0), middle = worker_with_memory(2000, 0);
+  submit(6, {});
+  auto assigns = cluster.take<msg::Assign>(small);
+  ASSERT_THAT(assigns, SizeIs(2));
+  too_large(small, assigns[0]);
+  EXPECT_EQ(assigned(small), 0u) << "the layer's other tasks are no smaller";
+  cluster.from_worker(middle, msg::GrantSlots{cluster.granted[middle] = 1});
+  assigns = cluster.take<msg::Assign>(middle);
+  ASSERT_THAT(assigns, SizeIs(1));
+  too_large(middle, assigns[0]);
+  EXPECT_EQ(assigned(middle), 0u);
+  cluster.from_worker(large, msg::GrantSlots{cluster.granted[large] = 8});
+  assigns = cluster.take<msg::Assign>(large);
+  ASSERT_THAT(assigns, SizeIs(5)) << "all but the one that the small worker still has";
+  for (const msg::Assign& assign : assigns) cluster.finish(large, assign);
+  EXPECT_THAT(cluster.take<msg::ResultReady>(client), SizeIs(5));
+  EXPECT_THAT(cluster.take<msg::ResultErred>(client), IsEmpty());
+}
+
+TEST_F(Requirements, WhatIsTooLargeForEveryWorkerFailsAtOnce) {
+  const WorkerId small = worker_with_memory(1000, 1);
+  const WorkerId large = worker_with_memory(3000, 0);
+  submit(1, {});
+  too_large(small, cluster.assigned(small));
+  cluster.from_worker(large, msg::GrantSlots{cluster.granted[large] = 1});
+  too_large(large, cluster.assigned(large));
+  const auto erred = cluster.take<msg::ResultErred>(client);
+  ASSERT_THAT(erred, SizeIs(1));
+  EXPECT_EQ(erred[0].error.code, ErrorCode::kTaskTooLarge);
+}
+
+TEST_F(Requirements, AWorkerWithoutALimitThatFindsATaskTooLargeIsBelieved) {
+  const WorkerId w = worker_with_memory(0, 1);
+  submit(1, {});
+  too_large(w, cluster.assigned(w));
   EXPECT_THAT(cluster.take<msg::ResultErred>(client), SizeIs(1));
 }
 

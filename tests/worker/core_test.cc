@@ -512,6 +512,27 @@ TEST_F(CoreTest, BlockedTaskIsPassedBySmallerOnesButNotForEver) {
   EXPECT_EQ(state_of(2), TaskState::kExecuting);
 }
 
+TEST_F(CoreTest, ReservesTheMemoryThatTheSubmissionSays) {
+  start(4, 1'000'000);
+  give(msg::DefineLayer{LayerId{40}, make_layer("hungry", 4, 100), {}, 0, 400'000});
+  for (std::uint32_t i = 0; i < 3; ++i) assign(1 + i, LayerId{40}, i);
+  EXPECT_EQ(started(), (Attempts{1, 2})) << "a third would pass the limit";
+  EXPECT_EQ(state->reserved_bytes(), 800'000u);
+  finish(1);
+  EXPECT_EQ(started(), (Attempts{1, 2, 3}));
+}
+
+TEST_F(CoreTest, MemoryOfTheWholeLimitMeansAlone) {
+  start(4, 1'000'000);
+  give(msg::DefineLayer{LayerId{40}, make_layer("hungry", 4, 100), {}, 0, 5'000'000});
+  for (std::uint32_t i = 0; i < 2; ++i) assign(1 + i, LayerId{40}, i);
+  EXPECT_EQ(started(), (Attempts{1}));
+  EXPECT_EQ(state->reserved_bytes(), 1'000'000u);
+  finish(1);
+  give(msg::FreeResults{{result(LayerId{40}, 0)}});
+  EXPECT_EQ(started(), (Attempts{1, 2}));
+}
+
 TEST_F(CoreTest, FetchesWaitForMemoryToo) {
   start(1, 20'000);
   assign(1, kSource, 0);

@@ -142,6 +142,7 @@ void WorkerState::canonical_hash(CanonicalHash& hash, Time now) const {
     hash.add(layer.hash.low);
     hash.add(layer.forgotten);
     hash.add(layer.extra_bytes);
+    hash.add(layer.memory);
   }
   store_.canonical_hash(hash, now);
   for (const AttemptId attempt : sorted_keys(tasks_)) {

@@ -93,6 +93,7 @@ void WorkerState::apply(msg::DefineLayer& event) {
   }
   layer.description = std::move(event.description);
   layer.hash = event.hash;
+  layer.memory = event.memory;
   layer.extra_bytes = options_.first_extra_bytes;
   if (layer.description == nullptr) {
     layer.invalid = "the layer came without a description";

@@ -114,6 +114,7 @@ class WorkerState {
     std::uint64_t tasks = 0;  // attempts of it that are held
     bool forgotten = false;
     std::uint64_t extra_bytes = 0;  // what plans asked for beyond the declared outputs, the most seen
+    std::uint64_t memory = 0;       // what the submission wants reserved at least, as far as the limit allows
   };
   struct Slot {
     ResultId result;

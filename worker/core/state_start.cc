@@ -138,11 +138,12 @@ std::uint64_t WorkerState::start_bytes(const Task& task, std::uint64_t inputs) c
   // What the plan said once is exact; before, the declared outputs and what other tasks of the layer needed beside
   // theirs.
   const std::uint64_t declared = declared_need(task);
-  if (task.need > declared) return task.need;
+  const LayerInfo& layer = layers_.at(layer_of(task.id));
+  const bool planned = task.need > declared;
+  const std::uint64_t needed = planned ? task.need : declared;
+  const std::uint64_t wanted = std::max(planned ? needed : declared + layer.extra_bytes, layer.memory);
   const std::uint64_t limit = options_.memory_limit;
-  return std::min(
-      declared + layers_.at(layer_of(task.id)).extra_bytes,
-      limit == 0 ? std::numeric_limits<std::uint64_t>::max() : std::max(declared, limit - std::min(inputs, limit)));
+  return limit == 0 ? wanted : std::min(wanted, std::max(needed, limit - std::min(inputs, limit)));
 }
 
 // A kernel that did not get its memory runs again alone, when as much as it needs has left memory.
