@@ -1,10 +1,14 @@
 // The scheduler is killed in mid-run and started again: workers bring back what they hold, clients say again what they
 // want (or the journal knows), and the answers are those of a quiet cluster, to the last bit.
+#include <fmt/core.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
 
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <thread>
@@ -64,9 +68,22 @@ class Cluster {
     start_scheduler();
   }
   std::string file() const { return folder_.file("scheduler.json"); }
+  // Where the scheduler is, and a file that tells clients that it is behind `proxy`.
   std::uint16_t port() const {
     const std::string address = Client(file()).scheduler_address();
     return static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
+  }
+  std::string file_behind(test::Proxy& proxy) const {
+    const std::uint16_t here = port();
+    proxy.retarget(here);
+    std::ifstream in(file());
+    std::string text(std::istreambuf_iterator<char>(in), {});
+    const std::string address = fmt::format("tcp://127.0.0.1:{}", here);
+    text.replace(text.find(address), address.size(), proxy.address());
+    const std::string behind = folder_.file("behind.json"), beside = behind + ".new";
+    std::ofstream(beside) << text;
+    std::filesystem::rename(beside, behind);
+    return behind;
   }
   test::ChildProcess& scheduler() { return *scheduler_; }
   test::ChildProcess& worker(std::size_t i) { return *workers_[i]; }
@@ -243,7 +260,7 @@ TEST(Journal, AClientThatAttachesAnewHearsNothingThatIsNotWritten) {
   test::TemporaryDirectory folder;
   Cluster cluster(1, {"--journal", folder.path()});
   test::Proxy proxy(cluster.port());
-  Client client(proxy.address());
+  Client client(cluster.file_behind(proxy));
   client.wait_for_workers(1);
   EXPECT_EQ(ones({4}, {2}).sum().compute(client).item<double>(), 4);
   const rlimit full{1, RLIM_INFINITY};
@@ -256,7 +273,7 @@ TEST(Journal, AClientThatAttachesAnewHearsNothingThatIsNotWritten) {
   EXPECT_GT(proxy.connections(), before);
   // Were it told now that its submission was taken, it would not say again what the next scheduler knows nothing of.
   cluster.restart_scheduler();
-  proxy.retarget(cluster.port());
+  cluster.file_behind(proxy);
   waiting.join();
 }
 
