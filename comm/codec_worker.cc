@@ -178,7 +178,8 @@ void write(wire::Message::Builder message, const msg::GrantSlots& m) {
 }
 
 std::uint64_t words(const msg::WorkerHeartbeat& m) {
-  return words_of_struct<wire::WorkerHeartbeat>() + words_of(m.running);
+  return words_of_struct<wire::WorkerHeartbeat>() + words_of(m.running) +
+         words_of_structs<wire::Transfers>(m.transfers.size());
 }
 void write(wire::Message::Builder message, const msg::WorkerHeartbeat& m) {
   auto to = message.initWorkerHeartbeat();
@@ -200,6 +201,16 @@ void write(wire::Message::Builder message, const msg::WorkerHeartbeat& m) {
   to.setDiskWritten(m.disk_written);
   to.setDiskRead(m.disk_read);
   to.setDiskFull(m.disk_full);
+  auto transfers = to.initTransfers(list_size(m.transfers.size()));
+  for (unsigned i = 0; i < transfers.size(); ++i) {
+    const msg::Transfers& one = m.transfers[i];
+    transfers[i].setFrom(number(one.from));
+    transfers[i].setSmall(one.small);
+    transfers[i].setSmallNs(one.small_ns);
+    transfers[i].setLarge(one.large);
+    transfers[i].setLargeNs(one.large_ns);
+    transfers[i].setBytes(one.bytes);
+  }
 }
 static msg::WorkerHeartbeat read(wire::WorkerHeartbeat::Reader from) {
   msg::WorkerHeartbeat m;
@@ -221,6 +232,13 @@ static msg::WorkerHeartbeat read(wire::WorkerHeartbeat::Reader from) {
   m.disk_written = from.getDiskWritten();
   m.disk_read = from.getDiskRead();
   m.disk_full = from.getDiskFull();
+  const auto transfers = from.getTransfers();
+  check_structs<wire::Transfers>(transfers, "transfers");
+  m.transfers.reserve(transfers.size());
+  for (const auto one : transfers) {
+    m.transfers.push_back({static_cast<WorkerId>(one.getFrom()), one.getSmall(), one.getSmallNs(), one.getLarge(),
+                           one.getLargeNs(), one.getBytes()});
+  }
   return m;
 }
 

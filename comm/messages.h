@@ -110,6 +110,13 @@ constexpr std::uint64_t mix(AttemptId attempt) {
   x = (x ^ (x >> 29)) * 0xAF251AF3B0F025B5ull;
   return x ^ (x >> 32);
 }
+// What a worker got from another one since its last heartbeat.
+struct Transfers {
+  WorkerId from{};
+  std::uint64_t small = 0, small_ns = 0;             // requests for less than kSmall bytes in all, and what they took
+  std::uint64_t large = 0, large_ns = 0, bytes = 0;  // the others, and what they brought
+  static constexpr std::uint64_t kSmall = 64u << 10;
+};
 struct WorkerHeartbeat {
   std::uint64_t attempts_hash =
       0;                   // xor of mix(attempt) over the attempts this worker holds (assigned and not yet answered)
@@ -125,7 +132,8 @@ struct WorkerHeartbeat {
   std::uint64_t bytes_in = 0, bytes_out = 0;      // of results, to and from peers and clients, since start
   std::uint64_t tasks_done = 0;
   std::uint32_t executing = 0, ready = 0, waiting = 0;
-  std::vector<AttemptId> running;  // that a thread executes right now: to be blamed should the worker die
+  std::vector<AttemptId> running;    // that a thread executes right now: to be blamed should the worker die
+  std::vector<Transfers> transfers;  // by peers, not all of them
 };
 struct WorkerLeaving {  // orderly: nothing more will be executed; what it held is gone when the connection closes
   std::string reason;

@@ -287,6 +287,17 @@ struct WorkerHeartbeat {
   diskWritten @15 :UInt64;
   diskRead @16 :UInt64;
   diskFull @17 :Bool;
+  transfers @18 :List(Transfers);  # since the last heartbeat
+}
+
+# Requests for less than 64 KiB, whose time is latency, and the others.
+struct Transfers {
+  from @0 :UInt32;
+  small @1 :UInt64;
+  smallNs @2 :UInt64;
+  large @3 :UInt64;
+  largeNs @4 :UInt64;
+  bytes @5 :UInt64;
 }
 
 struct NextUse {

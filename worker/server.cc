@@ -443,7 +443,8 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
   void schedule_heartbeat() {
     heartbeat_timer = loop.after(heartbeat_interval, [this] {
       schedule_heartbeat();
-      const msg::WorkerHeartbeat beat = report();
+      msg::WorkerHeartbeat beat = report();
+      beat.transfers = core->take_transfers();
       trim_when_idle(beat);
       connection->send(beat);
     });

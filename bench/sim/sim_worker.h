@@ -45,7 +45,11 @@ class SimWorker {
   // What a peer gets for its fetch, and how many bytes that is.
   std::pair<msg::FetchReply, std::uint64_t> serve(const worker::StartFetch& fetch) const;
 
-  msg::WorkerHeartbeat heartbeat() const { return core_.heartbeat(); }
+  msg::WorkerHeartbeat heartbeat() {
+    msg::WorkerHeartbeat beat = core_.heartbeat();
+    beat.transfers = core_.take_transfers();
+    return beat;
+  }
   std::uint64_t memory() const { return core_.managed_bytes() + core_.reserved_bytes(); }
   std::uint64_t stored() const { return core_.managed_bytes(); }
 

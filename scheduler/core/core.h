@@ -191,7 +191,13 @@ struct Core {
   // ---- moving.cc: what has not started goes to idle workers ----
   void ask_back();
   Slot movable_task(const Worker& from, const Worker& to) const;
+  // ---- transfers.cc ----
+  void observe_transfers(Worker& to, const std::vector<msg::Transfers>& reports);
+  double seconds_between(const Worker& from, const Worker& to, std::uint64_t bytes) const;
   double seconds_to_fetch(const Task& task, const Worker& to) const;
+  static double assumed_latency();  // seconds
+  static void note_arriving(Worker& to, const ResultId& result, const Task& source, AttemptId attempt);
+  static void forget_arriving(Worker& to, AttemptId attempt);
   // Beside what a transfer takes: nothing, or very long where an input is held only by workers that this one could not
   // reach lately.
   double detour(const Task& task, const Worker& to) const;
@@ -414,6 +420,7 @@ struct Core {
   Counters counters_;
 
   CostTable costs_;
+  LinkCost link_;  // of all pairs of workers
   LayerTable layers_;
   TaskTable tasks_;
   std::vector<LayerId> maybe_unused_;  // layers to look at before the event ends

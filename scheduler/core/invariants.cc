@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "scheduler/core/core.h"
 
@@ -237,6 +238,7 @@ class Checker {
       check(worker.to_free.empty(), "results not freed");
       slots += worker.credit() + worker.bound.size();
       check_resources(worker);
+      check_arriving(worker);
       const WorkerGroup& group = core_.groups_[worker.group];
       check(group.credit.contains(slot) == (worker.credit() != 0), "credit not offered");
       check(group.load.contains(slot) == !worker.ready.empty(), "load not known");
@@ -353,6 +355,14 @@ class Checker {
     }
   }
 
+  void check_arriving(const Worker& worker) {
+    std::set<AttemptId> bound;
+    for (const Slot slot : worker.bound) bound.insert(core_.tasks_[slot].attempt);
+    for (const auto& [result, attempt] : worker.arriving) {
+      check(bound.contains(attempt), "a value is expected of an attempt that is over");
+    }
+  }
+
   void check_inquests() {
     Time last{};
     for (const Inquest& inquest : core_.inquests_) {
@@ -370,9 +380,8 @@ class Checker {
     for (const auto& [id, deaths] : core_.deaths_) {
       const Task* task = core_.find_task(id);
       check(task != nullptr && task->near_deaths == deaths.size() && !deaths.empty() &&
-                static_cast<std::size_t>(std::count_if(deaths.begin(), deaths.end(), [](const Death& death) {
-                  return death.full;
-                })) == task->deaths,
+                static_cast<std::size_t>(std::count_if(deaths.begin(), deaths.end(),
+                                                       [](const Death& death) { return death.full; })) == task->deaths,
             "deaths with a task miscounted");
     }
   }

@@ -10,7 +10,6 @@ namespace tegula::scheduler {
 namespace {
 
 constexpr std::size_t kMostLookedAt = 16;  // of a worker's tasks, the last ones first
-constexpr double kLatency = 200e-6;        // seconds for asking, and again for each input's fetch
 constexpr double kUnknown = 1e-3;          // seconds that a task of unknown cost is taken to need
 
 }  // namespace
@@ -77,29 +76,9 @@ Slot Core::movable_task(const Worker& from, const Worker& to) const {
     if (!layer.is_active(index_of(task.id))) continue;
     if (best != kNoSlot && goes_before(task, tasks_[best])) continue;
     const double waits = delay - static_cast<double>(task.expected_us) * 1e-6;
-    if (waits - seconds_to_fetch(task, to) - kLatency >= least) best = from.bound[i - 1];
+    if (waits - seconds_to_fetch(task, to) - assumed_latency() >= least) best = from.bound[i - 1];
   }
   return best;
-}
-
-std::uint64_t Core::bytes_of_latency() const {
-  return static_cast<std::uint64_t>(kLatency * config_.assumed_bandwidth) + 1;
-}
-
-double Core::seconds_to_fetch(const Task& task, const Worker& to) const {
-  const LayerRecord& layer = layers_.at(layer_of(task.id));
-  double seconds = 0;
-  for (const LayerInput& input : layer.inputs) {
-    const LayerRecord& producers = layers_.at(input.layer);
-    input.rule.view().for_each(index_of(task.id), [&](std::uint32_t producer) {
-      const Slot slot = producers.slot(producer);
-      if (slot == kNoSlot) return;
-      const Output& output = tasks_[slot].output(input.output);
-      if (output.replicas.contains(to.slot)) return;
-      seconds += kLatency + static_cast<double>(output.nbytes) / config_.assumed_bandwidth;
-    });
-  }
-  return seconds + detour(task, to);
 }
 
 double Core::seconds_to_start(const Worker& worker, bool queued) const {

@@ -5,6 +5,11 @@
 #include "scheduler/core/core.h"
 
 namespace tegula::scheduler {
+namespace {
+
+constexpr std::size_t kMostExact = 16;  // inputs whose transfers are looked at one by one
+
+}  // namespace
 
 void Core::enter(Slot slot) {
   Task& task = tasks_[slot];
@@ -108,25 +113,31 @@ WorkerSlot Core::preferred_holder(const Task& task) {
   const LayerRecord& layer = layers_.at(layer_of(task.id));
   holder_bytes_.resize(workers_.size());
   std::uint64_t total = 0;
+  std::size_t inputs = 0;
   for (const LayerInput& input : layer.inputs) {
     const LayerRecord& producers = layers_.at(input.layer);
     input.rule.view().for_each(index_of(task.id), [&](std::uint32_t producer) {
       const Output& output = tasks_[producers.slot(producer)].output(input.output);
       const std::uint64_t bytes = output.nbytes + bytes_of_latency();
       total += bytes;
+      ++inputs;
       for (WorkerSlot worker : output.replicas.span()) {
         if (holder_bytes_[worker] == 0) holder_touched_.push_back(worker);
         holder_bytes_[worker] += bytes;
       }
     });
   }
+  // Of very many inputs the sum is near enough.
+  const bool exact = link_.knows_bandwidth() && inputs <= kMostExact;
+  const double by_byte = link_.knows_bandwidth() ? link_.ns_per_byte() * 1e-9 : 1 / config_.assumed_bandwidth;
   WorkerSlot best = kNoSlot;
   double best_start = 0;
   const auto consider = [&](WorkerSlot slot) {
     const Worker& worker = worker_at(slot);
     if (!groups_[worker.group].has[layer.requirement] || worker.retiring != 0) return;
-    const double fetch = static_cast<double>(total - holder_bytes_[slot]) / config_.assumed_bandwidth;
-    const double start = seconds_to_start(worker, true) + fetch + detour(task, worker);
+    const double fetch = exact ? seconds_to_fetch(task, worker)
+                               : static_cast<double>(total - holder_bytes_[slot]) * by_byte + detour(task, worker);
+    const double start = seconds_to_start(worker, true) + fetch;
     const auto better = [&] {
       if (start != best_start) return start < best_start;
       const Worker& other = worker_at(best);

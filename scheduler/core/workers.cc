@@ -101,6 +101,7 @@ void Core::on_heartbeat(Worker& worker, const msg::WorkerHeartbeat& message) {
       if (task.phase == TaskPhase::kBound && running.contains(task.attempt)) task.phase = TaskPhase::kRunning;
     }
   }
+  observe_transfers(worker, message.transfers);
   compare_attempts(worker, message);
 }
 
@@ -159,7 +160,9 @@ void Core::lose_worker(WorkerSlot gone, LossReason reason, const std::string& de
   const std::vector<bool> had = groups_[worker.group].has;
   leave_group(worker);
   for (const auto& other : workers_) {
-    if (other && other->introduced.erase(worker.id) > 0) send(*other, msg::WorkerGone{worker.id});
+    if (!other) continue;
+    other->link_from.erase(worker.id);
+    if (other->introduced.erase(worker.id) > 0) send(*other, msg::WorkerGone{worker.id});
   }
   if (!moves_.empty()) forget_moves_to(worker.id);
   if (!unreachable_.empty()) forget_unreachable(worker.id);
@@ -190,15 +193,12 @@ void Core::lose_worker(WorkerSlot gone, LossReason reason, const std::string& de
   // 3. Its attempts are over. Until they are entered again, their phase keeps anybody from forgetting them.
   std::vector<Slot> bound = worker.bound;
   std::sort(bound.begin(), bound.end(), [&](Slot a, Slot b) { return tasks_[a].attempt < tasks_[b].attempt; });
-  Inquest inquest{worker.registration.name,
-                  fmt::format("{} ({})", worker.registration.name, worker.registration.address),
-                  worker.registration.nanny,
-                  worker.registration.life,
-                  worker.registration.instance,
-                  detail,
-                  reason == LossReason::kHeartbeat,
-                  {},
-                  now_ + config_.report_patience};
+  Inquest inquest{
+      worker.registration.name,         fmt::format("{} ({})", worker.registration.name, worker.registration.address),
+      worker.registration.nanny,        worker.registration.life,
+      worker.registration.instance,     detail,
+      reason == LossReason::kHeartbeat, {},
+      now_ + config_.report_patience};
   const bool blameless = innocent(reason) || (worker.ends_at && now_ >= *worker.ends_at);
   for (std::size_t i = 0; i < bound.size(); ++i) {
     Task& task = tasks_[bound[i]];

@@ -12,6 +12,7 @@
 
 #include "comm/messages.h"
 #include "scheduler/core/containers.h"
+#include "scheduler/core/link_cost.h"
 #include "scheduler/core/ready_queue.h"
 #include "scheduler/core/state.h"
 #include "src/ids.h"
@@ -40,8 +41,8 @@ struct Inquest {
 struct Death {
   std::string worker;  // its name
   std::string cause;
-  bool certain = false;  // that it executed the task
-  bool full = false;     // counts wholly
+  bool certain = false;        // that it executed the task
+  bool full = false;           // counts wholly
   std::uint64_t instance = 0;  // of the worker's process
 };
 
@@ -72,6 +73,10 @@ struct Worker {
   std::unordered_map<std::string, std::uint64_t> resources_free;  // in millionths
   std::unordered_set<WorkerId> introduced;                        // peers whose address it was sent
   std::vector<ResultId> to_free;                                  // sent in settle()
+
+  LinkCost link_in, link_out;                        // of transfers to and from it, whoever the other one is
+  std::unordered_map<WorkerId, LinkCost> link_from;  // of some that it got something from
+  std::unordered_map<ResultId, AttemptId> arriving;  // large values that bound tasks bring here
 
   std::uint32_t parts_due = 0;            // of its inventory, that were announced and have not come
   std::uint64_t results_brought = 0;      // in `inventory`

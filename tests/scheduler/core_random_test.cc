@@ -32,7 +32,7 @@ struct FakeWorker {
   std::map<LayerId, msg::LayerPtr> layers;
   std::map<LayerId, LayerHash> hashes;
   std::map<std::uint32_t, std::vector<msg::Inventory::Held>> inventory;  // parts not answered
-  std::set<ResultId> dropped;  // told as such meanwhile
+  std::set<ResultId> dropped;                                            // told as such meanwhile
   std::uint32_t last_part = 0;
   std::vector<std::vector<msg::Inventory::Held>> orphans;  // results of kernels that ran when it joined anew
   std::set<WorkerId> addresses;
@@ -518,6 +518,11 @@ class Storm {
   void beat(FakeWorker& worker) {
     msg::WorkerHeartbeat heartbeat;
     heartbeat.attempts_hash = worker.hash();
+    for (std::size_t n = pick(0, 3); n > 0; --n) {
+      const auto bytes = std::uint64_t{1} << pick(0, 40);
+      heartbeat.transfers.push_back({static_cast<WorkerId>(pick(0, last_worker_ + 1)), pick(0, 2), pick(0, 1000000),
+                                     pick(0, 2), pick(0, 1000000), chance(3) ? 0 : bytes});
+    }
     heartbeat.sent = worker.sent;
     heartbeat.received = worker.received;
     worker.outbox.push_back(heartbeat);

@@ -512,6 +512,23 @@ TEST_F(CoreTest, BlockedTaskIsPassedBySmallerOnesButNotForEver) {
   EXPECT_EQ(state_of(2), TaskState::kExecuting);
 }
 
+TEST_F(CoreTest, TellsOnceWhatTransfersTook) {
+  start(4);
+  assign(1, kAdd, 0, {{result(kSource, 0), kPeer}});
+  assign(2, kAdd, 1, {{result(kSource, 1), kPeer}});
+  ASSERT_THAT(fetches, testing::SizeIs(2));
+  now += std::chrono::milliseconds(3);
+  answer(fetches[0]);
+  answer(fetches[1], msg::FetchStatus::kBusy);
+  const auto transfers = state->take_transfers();
+  ASSERT_THAT(transfers, testing::SizeIs(1));
+  EXPECT_EQ(transfers[0].from, kPeer);
+  EXPECT_EQ(transfers[0].small, 1u) << "who was busy sent nothing";
+  EXPECT_EQ(transfers[0].small_ns, 3'000'000u);
+  EXPECT_EQ(transfers[0].large, 0u);
+  EXPECT_THAT(state->take_transfers(), testing::IsEmpty());
+}
+
 TEST_F(CoreTest, ReservesTheMemoryThatTheSubmissionSays) {
   start(4, 1'000'000);
   give(msg::DefineLayer{LayerId{40}, make_layer("hungry", 4, 100), {}, 0, 400'000});

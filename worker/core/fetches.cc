@@ -136,13 +136,13 @@ void Fetches::pump(Time now, std::vector<Action>& actions) {
     Peer& peer = peers_[worker];
     if (now >= peer.not_before) {
       ask_waiting(worker, peer, actions);
-      ask(worker, peer, actions);
+      ask(worker, peer, now, actions);
     }
     next = peer.idle() ? waiting_peers_.erase(next) : std::next(next);
   }
 }
 
-void Fetches::ask(WorkerId worker, Peer& peer, std::vector<Action>& actions) {
+void Fetches::ask(WorkerId worker, Peer& peer, Time now, std::vector<Action>& actions) {
   while (!peer.queue.empty() && peer.requests < limits_.requests_per_peer) {
     if (requests_in_flight_ > 0 &&
         (requests_in_flight_ >= limits_.requests || bytes_in_flight_ >= limits_.bytes_in_flight))
@@ -150,7 +150,7 @@ void Fetches::ask(WorkerId worker, Peer& peer, std::vector<Action>& actions) {
     // A peer that failed is asked by one request at a time until it has answered.
     if (peer.setbacks > 0 && peer.requests > 0) return;
     StartFetch fetch{++last_request_, worker, peer.address, {}, {}, 0};
-    Request request{worker, false, 0, {}};
+    Request request{worker, false, 0, {}, now};
     while (!peer.queue.empty() && request.pieces.size() < limits_.request_items) {
       const PieceId id = peer.queue.front();
       Piece& piece = pieces_.at(id);
@@ -183,7 +183,7 @@ void Fetches::ask_waiting(WorkerId worker, Peer& peer, std::vector<Action>& acti
                      piece.reserved ? 0 : limits_.ahead_bytes};
     fetch.items.push_back({piece.key.result, piece.key.box});
     ++peer.waiting_requests;
-    requests_.emplace(fetch.request, Request{worker, true, 0, {id}});
+    requests_.emplace(fetch.request, Request{worker, true, 0, {id}, {}});
     actions.emplace_back(std::move(fetch));
   }
 }
@@ -193,6 +193,35 @@ void Fetches::set_back(Peer& peer, Time now) {
       std::min(limits_.max_backoff, limits_.first_backoff * (std::int64_t{1} << std::min(peer.setbacks, 16u)));
   ++peer.setbacks;
   peer.not_before = std::max(peer.not_before, now + wait);
+}
+
+void Fetches::count_transfer(const Request& request, const msg::FetchReply& reply, Time now) {
+  std::uint64_t bytes = 0;
+  for (const msg::FetchReply::Item& item : reply.items) {
+    if (item.status == msg::FetchStatus::kOk) bytes += item.chunk.nbytes();
+  }
+  const auto took = static_cast<std::uint64_t>(std::max<std::int64_t>((now - request.began).count(), 1));
+  msg::Transfers& got = peers_[request.peer].got;
+  got.from = request.peer;
+  if (bytes < msg::Transfers::kSmall) {
+    ++got.small;
+    got.small_ns += took;
+  } else {
+    ++got.large;
+    got.large_ns += took;
+    got.bytes += bytes;
+  }
+  given_.insert(request.peer);
+}
+
+std::vector<msg::Transfers> Fetches::take_transfers(std::size_t most) {
+  std::vector<msg::Transfers> transfers;
+  while (!given_.empty() && transfers.size() < most) {
+    const auto peer = peers_.find(*given_.begin());
+    given_.erase(given_.begin());
+    if (peer != peers_.end()) transfers.push_back(std::exchange(peer->second.got, {}));
+  }
+  return transfers;
 }
 
 Fetches::Request Fetches::finish_request(std::unordered_map<std::uint64_t, Request>::iterator found) {
@@ -290,6 +319,7 @@ Fetches::Outcome Fetches::replied(msg::FetchReply reply, Time now) {
     set_back(peer, now);
   } else {
     peer.setbacks = 0;
+    if (!request.waits) count_transfer(request, reply, now);
   }
   for (std::size_t i = request.pieces.size(); i-- > 0;) {  // backwards, so that what is asked again keeps its order
     settle_item(request.pieces[i], request.waits, std::move(reply.items[i]), outcome);

@@ -116,6 +116,9 @@ class Fetches {
   // stale.
   Outcome forget(WorkerId worker);
 
+  // What came from peers since they were last told of here: at most `most` peers.
+  std::vector<msg::Transfers> take_transfers(std::size_t most);
+
   std::optional<Time> next_wakeup(Time now) const;  // when a back-off ends
   std::uint64_t reserved_bytes() const { return reserved_bytes_; }
   std::size_t pieces() const { return pieces_.size(); }
@@ -157,6 +160,7 @@ class Fetches {
     unsigned waiting_requests = 0;
     Time not_before{0};
     unsigned setbacks = 0;  // in a row
+    msg::Transfers got;     // not reported yet
     std::deque<PieceId>& queue_of(const Piece& piece) { return piece.waits() ? waiting : queue; }
     bool idle() const { return queue.empty() && waiting.empty(); }
   };
@@ -165,15 +169,17 @@ class Fetches {
     bool waits = false;
     std::uint64_t bytes = 0;
     std::vector<PieceId> pieces;
+    Time began{0};
   };
 
   void enqueue(PieceId id, Piece& piece, bool in_front);
   void dequeue(PieceId id, Piece& piece);
   void reserve(PieceId id, Piece& piece);
-  void ask(WorkerId worker, Peer& peer, std::vector<Action>& actions);
+  void ask(WorkerId worker, Peer& peer, Time now, std::vector<Action>& actions);
   void ask_waiting(WorkerId worker, Peer& peer, std::vector<Action>& actions);
   void erase(PieceId id);
   void set_back(Peer& peer, Time now);
+  void count_transfer(const Request& request, const msg::FetchReply& reply, Time now);
   Request finish_request(std::unordered_map<std::uint64_t, Request>::iterator found);
   // Why the front holder doesn't give the piece: the attempt that was to make it there ended without; it lacks it
   // although it should not; it could not be asked.
@@ -187,6 +193,7 @@ class Fetches {
   std::unordered_map<Key, PieceId, KeyHash> by_key_;
   std::unordered_map<WorkerId, Peer> peers_;
   std::set<WorkerId> waiting_peers_;  // with something in a queue
+  std::set<WorkerId> given_;          // peers whose transfers are to be told
   std::unordered_map<std::uint64_t, Request> requests_;
   std::uint64_t last_piece_ = 0;
   std::uint64_t last_request_ = 0;

@@ -87,6 +87,8 @@ class WorkerState {
   }
 
   std::uint64_t slots_granted() const { return credit_.granted(); }
+  // What came from other workers since the last call, for the next heartbeat.
+  std::vector<msg::Transfers> take_transfers() { return fetches_.take_transfers(kMostTransfers); }
   msg::WorkerHeartbeat heartbeat() const;  // what the core knows: not rss_bytes, bytes_in, bytes_out
   std::optional<TaskState> state_of(AttemptId attempt) const;
   std::uint64_t managed_bytes() const { return store_.managed_bytes(); }
@@ -153,6 +155,7 @@ class WorkerState {
   using OrphanId = std::pair<std::uint64_t, AttemptId>;  // the executor's life, the attempt
   // Results that have no name of the scheduler's yet are kept under numbers of layers that no scheduler gives.
   static constexpr std::uint32_t kFirstOwnLayer = 0x80000000u;
+  static constexpr std::size_t kMostTransfers = 32;  // peers in a heartbeat
   using Order = std::pair<std::int64_t, AttemptId>;  // priority, then the order of binding
   using TaskMap = std::unordered_map<AttemptId, Task>;
 
@@ -288,7 +291,7 @@ class WorkerState {
   std::deque<Acquisition> acquisitions_;                      // that wait for room
   std::vector<LayerHash> own_layers_;                         // of the numbers from kFirstOwnLayer on
   std::map<std::uint32_t, std::vector<ResultId>> inventory_;  // parts not answered, by number
-  std::set<ResultId> dropped_;  // told as such while parts were not answered
+  std::set<ResultId> dropped_;                                // told as such while parts were not answered
   std::uint32_t last_part_ = 0;
   std::map<OrphanId, Orphan> orphans_;
   TaskMap tasks_;
