@@ -200,6 +200,7 @@ void Cluster::use_journal(bool wanted) {
   if (wanted == has_journal()) return;
   kill_scheduler(false);
   journal_ = wanted ? fmt::format("{}/journal-{}", directory_, journals_++) : "";
+  if (wanted) fs::remove_all(journal_);  // of an earlier soak
   restart_scheduler();
 }
 

@@ -22,8 +22,10 @@ void print_text(const SoakOptions& options, const SoakFigures& figures) {
                            figures.wrong, figures.failed, figures.leaks, figures.hangs)
             << fmt::format("  workers lost {}, tasks computed again {}\n", figures.workers_lost, figures.recomputed);
   std::cout << fmt::format(
-      "  poisoned tasks in their errors {}, workers out of memory {}, disks found full {}, journals read {}\n",
-      figures.poisoned, figures.killed_for_memory, figures.disks_full, figures.journals_read);
+      "  poisoned tasks in their errors {}, workers killed for want of memory {}, disks found full {}, journals read "
+      "{}, "
+      "workers started again by nannies {}\n",
+      figures.poisoned, figures.killed_for_memory, figures.disks_full, figures.journals_read, figures.nanny_restarts);
   for (const auto& [means, why] : figures.without) std::cout << "  left out, " << means << ": " << why << "\n";
   for (const std::string& story : figures.stories) std::cout << "  " << story << "\n";
 }
@@ -49,6 +51,7 @@ void print_json(const SoakOptions& options, const SoakFigures& figures) {
                                     {"killed_for_memory", figures.killed_for_memory},
                                     {"disks_full", figures.disks_full},
                                     {"journals_read", figures.journals_read},
+                                    {"nanny_restarts", figures.nanny_restarts},
                                     {"without", figures.without},
                                     {"stories", figures.stories}};
   std::cout << json.dump() << "\n";

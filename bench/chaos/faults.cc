@@ -9,7 +9,7 @@ using std::chrono::milliseconds;
 using Struck = std::optional<Injected>;
 
 constexpr auto kWhileFull = milliseconds(1000);
-constexpr auto kPoisonTime = std::chrono::seconds(60);
+constexpr auto kPoisonTime = std::chrono::seconds(120);
 constexpr std::uint64_t kMoreThanThereIs = std::uint64_t{1} << 60;  // and than addresses can tell apart
 
 // Some are noticed (the scheduler gives a worker up after a second), some are over before.

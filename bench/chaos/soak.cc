@@ -12,6 +12,7 @@
 #include <optional>
 #include <set>
 #include <thread>
+#include <utility>
 
 #include "bench/chaos/cluster.h"
 #include "bench/chaos/faults.h"
@@ -35,6 +36,13 @@ constexpr auto kTidyPatience = std::chrono::seconds(20);  // until everything is
 // Of a worker in a soak in which disks are filled up; and what of that is for values, about (docs/memory.md).
 constexpr std::uint64_t kMemoryLimit = 48'000'000, kForValues = 33'000'000;
 constexpr std::uint64_t kGroup = 256'000'000;  // of a control group, beside what the job may take
+
+// What daemons write when a fault has struck them.
+constexpr std::pair<const char*, std::uint64_t SoakFigures::*> kLogged[] = {
+    {"no room to spill values to", &SoakFigures::disks_full},
+    {" sessions from ", &SoakFigures::journals_read},
+    {"; starts again in ", &SoakFigures::nanny_restarts},
+};
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -99,14 +107,14 @@ class Soak {
   SoakFigures run() {
     const auto start = Clock::now();
     monitor_.emplace(cluster_->connect("chaos-monitor"));
+    for (const auto& [text, figure] : kLogged) figures_.*figure -= cluster_->lines_with(text);  // of earlier soaks
     while (figures_.rounds < options_.rounds && figures_.hangs == 0) {
       round();
       ++figures_.rounds;
     }
     figures_.seconds = seconds_since(start);
     figures_.killed_for_memory = cluster_->killed_for_memory();
-    figures_.disks_full = cluster_->lines_with("no room to spill values to");
-    figures_.journals_read = cluster_->lines_with(" sessions from ");
+    for (const auto& [text, figure] : kLogged) figures_.*figure += cluster_->lines_with(text);
     return figures_;
   }
 

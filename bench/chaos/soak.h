@@ -25,8 +25,9 @@ struct SoakFigures {
   std::uint64_t rounds = 0;
   std::map<std::string, std::uint64_t> faults;  // injected, by kind
   // That they struck: poisoned tasks that ended in their error, workers that the kernel killed for want of memory,
-  // times a worker found its disk full, journals that a scheduler which was started again has read.
-  std::uint64_t poisoned = 0, killed_for_memory = 0, disks_full = 0, journals_read = 0;
+  // times a worker found its disk full, journals that a scheduler which was started again has read, workers that a
+  // nanny has started again.
+  std::uint64_t poisoned = 0, killed_for_memory = 0, disks_full = 0, journals_read = 0, nanny_restarts = 0;
   std::uint64_t wrong = 0;       // answers that are not the bits of a quiet cluster
   std::uint64_t failed = 0;      // jobs, and poisoned tasks, that did not end as they should
   std::uint64_t leaks = 0;       // rounds after which somebody still held something
