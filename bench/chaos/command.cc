@@ -21,7 +21,12 @@ void print_text(const SoakOptions& options, const SoakFigures& figures) {
   std::cout << fmt::format("  answers wrong {}, jobs failed {}, rounds with something left behind {}, hangs {}\n",
                            figures.wrong, figures.failed, figures.leaks, figures.hangs)
             << fmt::format("  workers lost {}, tasks computed again {}\n", figures.workers_lost, figures.recomputed);
-  if (!figures.without.empty()) std::cout << "  the network was left alone: " << figures.without << "\n";
+  std::cout << fmt::format(
+      "  poisoned tasks in their errors {}, workers killed for want of memory {}, disks found full {}, journals read "
+      "{}, "
+      "workers started again by nannies {}\n",
+      figures.poisoned, figures.killed_for_memory, figures.disks_full, figures.journals_read, figures.nanny_restarts);
+  for (const auto& [means, why] : figures.without) std::cout << "  left out, " << means << ": " << why << "\n";
   for (const std::string& story : figures.stories) std::cout << "  " << story << "\n";
 }
 
@@ -31,6 +36,7 @@ void print_json(const SoakOptions& options, const SoakFigures& figures) {
   const nlohmann::ordered_json json{{"workload", "chaos"},
                                     {"seed", options.seed},
                                     {"workers", options.workers},
+                                    {"nanny", options.nanny},
                                     {"rounds", figures.rounds},
                                     {"seconds", figures.seconds},
                                     {"faults", figures.faults},
@@ -41,7 +47,12 @@ void print_json(const SoakOptions& options, const SoakFigures& figures) {
                                     {"hangs", figures.hangs},
                                     {"workers_lost", figures.workers_lost},
                                     {"tasks_recomputed", figures.recomputed},
-                                    {"without_network", figures.without},
+                                    {"poisoned_tasks", figures.poisoned},
+                                    {"killed_for_memory", figures.killed_for_memory},
+                                    {"disks_full", figures.disks_full},
+                                    {"journals_read", figures.journals_read},
+                                    {"nanny_restarts", figures.nanny_restarts},
+                                    {"without", figures.without},
                                     {"stories", figures.stories}};
   std::cout << json.dump() << "\n";
 }
@@ -61,6 +72,7 @@ int run_command(int argc, char** argv) {
   app.add_option("--workers", options.workers, "worker processes, each on a host of its own")->check(CLI::Range(2, 64));
   app.add_option("--size", options.size, "of the job's square array")->check(CLI::Range(16, 100000));
   app.add_option("--kinds", options.kinds, kinds)->delimiter(',');
+  app.add_flag("--nanny", options.nanny, "workers under nannies, which start them again");
   app.add_option("--timeout", timeout, "after which a round hangs: 60s");
   app.add_option("--directory", options.directory, "keeps logs, and the scheduler's state when something was wrong");
   app.add_flag("--json", json, "one JSON object on standard output");

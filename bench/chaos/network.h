@@ -9,13 +9,13 @@
 #include <utility>
 #include <vector>
 
-#include "tegula/error.h"
+#include "bench/chaos/unavailable.h"
 
 namespace tegula::chaos {
 
-class NetworkUnavailable : public Error {
+class NetworkUnavailable : public Unavailable {
  public:
-  explicit NetworkUnavailable(const std::string& why) : Error(ErrorCode::kConfig, why) {}
+  using Unavailable::Unavailable;
 };
 
 class Network {

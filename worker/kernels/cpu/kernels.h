@@ -7,6 +7,7 @@ namespace tegula::cpu {
 
 extern const tegula_kernel kNopKernel;
 extern const tegula_kernel kBusyKernel;
+extern const tegula_kernel kHogKernel;
 extern const tegula_kernel kProgramKernel;
 extern const tegula_kernel kReduceKernel;
 extern const tegula_kernel kAssembleKernel;

@@ -29,8 +29,9 @@ bool processor_can_run_this() {
 
 extern "C" const tegula_library* tegula_kernel_library(void) {
   using namespace tegula::cpu;
-  static const tegula_kernel kernels[] = {kNopKernel,      kBusyKernel,      kProgramKernel, kReduceKernel,
-                                          kAssembleKernel, kFromBytesKernel, kReadNpyKernel, kWriteNpyKernel};
+  static const tegula_kernel kernels[] = {kNopKernel,       kBusyKernel,    kHogKernel,
+                                          kProgramKernel,   kReduceKernel,  kAssembleKernel,
+                                          kFromBytesKernel, kReadNpyKernel, kWriteNpyKernel};
   static const tegula_library library = {TEGULA_KERNEL_ABI, "cpu", TEGULA_KERNEL_LEVEL,
                                          static_cast<uint32_t>(std::size(kernels)), kernels};
   return processor_can_run_this() ? &library : nullptr;
