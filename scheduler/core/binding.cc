@@ -140,6 +140,7 @@ void Core::bind(Slot slot, Worker& worker) {
   task.attempt = last_attempt_;
   task.worker = worker.slot;
   task.phase = TaskPhase::kBound;
+  task.freed_there = false;
   task.position = static_cast<std::uint32_t>(worker.bound.size());
   served(task);
   if (worker.bound.empty()) worker.last_answer = now_;

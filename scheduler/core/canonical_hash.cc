@@ -174,6 +174,7 @@ class Describer {
       hash_.attempt(task.attempt);
       hash_.add(task.expected_us);
       hash_.add(task.ahead_depth);
+      hash_.add(task.freed_there);
     }
     if (task.state == TaskState::kWaiting || task.state == TaskState::kProcessing) hash_.add(task.missing);
     hash_.add(task.failures);

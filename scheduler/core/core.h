@@ -210,6 +210,7 @@ struct Core {
 
   // ---- results.cc: finished, available, released, lost ----
   void on_finished(Worker& worker, msg::TaskFinished& message);
+  void on_finished_and_freed(Worker& worker, Slot slot);
   void on_failed(Worker& worker, msg::TaskFailed& message);
   void on_returned(Worker& worker, msg::TaskReturned& message);
   void on_replicas_added(Worker& worker, const msg::ReplicasAdded& message);

@@ -50,6 +50,7 @@ void Core::on_finished(Worker& worker, msg::TaskFinished& message) {
     for (std::uint16_t o = 0; o < message.nbytes.size(); ++o) adopt(worker, {message.task, o}, message.nbytes[o]);
     return;
   }
+  if (tasks_[slot].freed_there) return on_finished_and_freed(worker, slot);
   Task& task = tasks_[slot];
   LayerRecord& layer = layer_of_task(task);
   const std::uint32_t index = index_of(task.id);
@@ -75,6 +76,23 @@ void Core::on_finished(Worker& worker, msg::TaskFinished& message) {
     if (fresh && output.needed()) announce(slot, o);
   }
   tidy(slot);
+}
+
+// While it was bound another copy of its result was known there, brought by an inventory, and freed: whether before the
+// worker made this one or afterwards cannot be told. So this one is freed as well, and the task has come back.
+void Core::on_finished_and_freed(Worker& worker, Slot slot) {
+  const Task& task = tasks_[slot];
+  unbind(slot);
+  drop_ahead(slot);
+  ++counters_.tasks_returned;
+  for (std::uint16_t o = 0; o < task.output_count; ++o) {
+    if (!task.output(o).replicas.contains(worker.slot)) free_on(worker.slot, {task.id, o});
+  }
+  if (layer_of_task(task).is_active(index_of(task.id))) {
+    enter(slot);
+  } else {
+    tidy(slot);
+  }
 }
 
 void Core::announce(Slot slot, std::uint16_t o) {

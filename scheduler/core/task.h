@@ -114,6 +114,7 @@ struct Task {
   std::uint8_t ahead_depth = 0;   // attempts in a row that must end before this one can start
   std::uint16_t account = 0;      // the session whose submission first asked for it
   std::uint16_t output_count = 1;
+  bool freed_there = false;                // kProcessing: meanwhile its worker was told to free a result of it
   std::shared_ptr<const Failure> failure;  // kErred
   Output first;
   std::vector<Output> more;  // outputs 1 and up

@@ -132,6 +132,9 @@ void Core::free_on(WorkerSlot slot, ResultId result) {
   Worker& worker = worker_at(slot);
   if (worker.to_free.empty()) with_frees_.push_back(slot);
   worker.to_free.push_back(result);
+  // What an attempt of the task makes there goes by the same name, and may have been made already.
+  Task* task = find_task(result.task);
+  if (task != nullptr && task->worker == slot) task->freed_there = true;
 }
 
 void Core::expel(Worker& worker, LossReason reason, const std::string& why) {

@@ -303,6 +303,7 @@ void World::restart() {
   start_scheduler();
   unsettled_ = false;
   detached_ = !left_;
+  answered_orders_ = orders_;  // what was not answered is not known any more
   for (Node& node : nodes_) {
     if (!node.joined || node.dead || node.retires) {
       node.lost = node.joined;
@@ -418,7 +419,8 @@ void World::add_worker_choices(std::uint32_t worker, std::vector<Choice>& found)
   for (const auto& [peer, line] : node.lines) {
     if (line.requests.empty() && line.waiting.empty() && line.replies.empty()) continue;
     if (!line.replies.empty()) found.push_back({Kind::kTake, false, worker, peer, {}});
-    if (nodes_[peer].dead) {
+    // Between lives of the scheduler the handshake refuses.
+    if (nodes_[peer].dead || nodes_[peer].joined_in != node.joined_in) {
       found.push_back({Kind::kFetchFails, false, worker, peer, {}});
     } else if (!line.requests.empty()) {
       found.push_back({Kind::kServe, false, worker, peer, {}});
@@ -537,6 +539,7 @@ void World::apply(const Choice& choice) {
       break;
     case Kind::kWindow:
       now_ += std::chrono::seconds(4);
+      blamed_ = blamed_ || scenario_->nannies;  // longer than reports are waited for: then it is guessed
       to_scheduler(scheduler::Tick{});
       break;
     case Kind::kRecalled:
