@@ -61,10 +61,11 @@ std::string own_text(const Json& worker) {
   if (own.is_null()) return "  it does not say more: " + word(worker.at("own_error")) + "\n";
   const Json& counters = own.at("counters");
   std::string text = fmt::format(
-      "  since it joined: {} tasks finished, {} failed; {} of computing, {} of waiting for inputs; {} in, {} out\n",
+      "  since it joined: {} tasks finished, {} failed; {} of computing, {} of waiting for inputs, {} for the disk; {} "
+      "in, {} out\n",
       word(counters.at("finished")), word(counters.at("failed")), duration(counters.at("compute_s").get<double>()),
-      duration(counters.at("transfer_s").get<double>()), bytes(counters.at("bytes_in")),
-      bytes(counters.at("bytes_out")));
+      duration(counters.at("transfer_s").get<double>()), duration(counters.value("disk_s", 0.0)),
+      bytes(counters.at("bytes_in")), bytes(counters.at("bytes_out")));
   for (const Json& peer : own.at("from_peers")) {
     const Json& rate = peer.at("bytes_per_s");
     text += fmt::format("  from worker {} at {}: {} requests, {}, {}/s\n", word(peer.at("worker")),
@@ -80,9 +81,11 @@ std::string own_text(const Json& worker) {
   for (std::size_t i = tasks.size() > kLastTasks ? tasks.size() - kLastTasks : 0; i < tasks.size(); ++i) {
     const Json& task = tasks[i];
     const auto ms = [&](const char* field) { return task.at(field).get<double>() * 1e3; };
-    text += fmt::format("  did    {}  {} ago: inputs {:.1f} ms, queued {:.1f} ms, computed {:.1f} ms{}\n",
-                        word(task.at("task")), duration(task.at("ago_s").get<double>()), ms("transfer_s"),
-                        ms("queued_s"), ms("compute_s"), task.at("failed").get<bool>() ? ", failed" : "");
+    text +=
+        fmt::format("  did    {}  {} ago: inputs {:.1f} ms, disk {:.1f} ms, queued {:.1f} ms, computed {:.1f} ms{}\n",
+                    word(task.at("task")), duration(task.at("ago_s").get<double>()), ms("transfer_s"),
+                    task.value("disk_s", 0.0) * 1e3, ms("queued_s"), ms("compute_s"),
+                    task.at("failed").get<bool>() ? ", failed" : "");
   }
   return text;
 }
