@@ -280,7 +280,13 @@ struct Core {
   bool blame(Task& task, Death death);
   void take_back_blame(const msg::RegisterWorker& alive);
   void stop(TaskId task, const Inquest& inquest);
+  std::string deaths_with(TaskId task, const char* how) const;  // of workers that died with it
   void end_inquests();
+
+  // ---- deaths.cc: what workers died of, for people ----
+  void note_death(const Worker& worker, const std::string& detail);
+  void correct_death(const msg::WorkerDied& report);
+  void take_back_death(std::uint64_t instance);
 
   // ---- requirements.cc: who may run what ----
   bool meets(const Worker& worker, const Requirement& requirement) const;
@@ -387,7 +393,8 @@ struct Core {
   Worker& worker_named(std::string_view text) const;
   Session& session_named(std::string_view text) const;
   std::string why(TaskId task) const;
-  std::string standing(TaskId task) const;  // in a few words
+  std::string standing(TaskId task) const;      // in a few words
+  std::string after_deaths(TaskId task) const;  // how many workers died with it, if any did
   std::string why_waiting(const Task& task) const;
   std::string why_queued(const Task& task) const;
   std::string why_no_worker(const Task& task) const;
@@ -457,6 +464,7 @@ struct Core {
   std::size_t steps_left_ = 0;
   std::unordered_map<TaskId, std::vector<Death>> deaths_;  // of the workers that died with a task; few
   std::deque<Inquest> inquests_;                           // in the order of their deadlines
+  std::deque<Obituary> died_;                              // lately, oldest first
 
   std::vector<std::uint64_t> holder_bytes_;  // scratch of preferred_holder, by worker slot
   std::vector<WorkerSlot> holder_touched_;

@@ -190,15 +190,12 @@ void Core::lose_worker(WorkerSlot gone, LossReason reason, const std::string& de
   // 3. Its attempts are over. Until they are entered again, their phase keeps anybody from forgetting them.
   std::vector<Slot> bound = worker.bound;
   std::sort(bound.begin(), bound.end(), [&](Slot a, Slot b) { return tasks_[a].attempt < tasks_[b].attempt; });
-  Inquest inquest{worker.registration.name,
-                  fmt::format("{} ({})", worker.registration.name, worker.registration.address),
-                  worker.registration.nanny,
-                  worker.registration.life,
-                  worker.registration.instance,
-                  detail,
-                  reason == LossReason::kHeartbeat,
-                  {},
-                  now_ + config_.report_patience};
+  Inquest inquest{
+      worker.registration.name,         fmt::format("{} ({})", worker.registration.name, worker.registration.address),
+      worker.registration.nanny,        worker.registration.life,
+      worker.registration.instance,     detail,
+      reason == LossReason::kHeartbeat, {},
+      now_ + config_.report_patience};
   const bool blameless = innocent(reason) || (worker.ends_at && now_ >= *worker.ends_at);
   for (std::size_t i = 0; i < bound.size(); ++i) {
     Task& task = tasks_[bound[i]];
@@ -218,6 +215,7 @@ void Core::lose_worker(WorkerSlot gone, LossReason reason, const std::string& de
   for (Slot slot : ready) enter(slot);
   for (Slot slot : bound) reenter(slot);
   free_workers_.push_back(gone);
+  if (!blameless) note_death(worker, detail);
   if (inquest.suspects.empty()) return;
   const bool to_be_reported = inquest.nanny != 0 && (reason == LossReason::kConnection || inquest.vanished);
   if (!to_be_reported || worker.death) return judge(std::move(inquest), worker.death ? &*worker.death : nullptr);

@@ -40,9 +40,17 @@ struct Inquest {
 struct Death {
   std::string worker;  // its name
   std::string cause;
-  bool certain = false;  // that it executed the task
-  bool full = false;     // counts wholly
+  bool certain = false;        // that it executed the task
+  bool full = false;           // counts wholly
   std::uint64_t instance = 0;  // of the worker's process
+};
+
+// Of a worker, and which process that was.
+struct Obituary {
+  WorkerDeath death;
+  std::uint64_t nanny = 0;
+  std::uint32_t life = 0;
+  std::uint64_t instance = 0;
 };
 
 struct Worker {
