@@ -55,16 +55,39 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
+// When a worker's lifetime is over; "": it has none. Dumps of former versions say nothing of it.
+std::string end_of(const Json& worker) {
+  const Json ends = worker.value("ends_in_s", Json());
+  return ends.is_null() ? "" : "ends in " + duration(ends.get<double>());
+}
+
+// The last few that died, the latest first.
+std::string deaths_text(const Json& status) {
+  const Json deaths = status.value("deaths", Json::array());
+  if (deaths.empty()) return {};
+  constexpr std::size_t kTold = 5;
+  const Json& died = status.at("counters").at("workers_died");
+  std::string text = fmt::format("{} worker{} died\n", word(died), died == 1 ? " has" : "s have");
+  for (std::size_t i = deaths.size(); i > 0 && deaths.size() - i < kTold; --i) {
+    const Json& death = deaths[i - 1];
+    text += fmt::format("  {}  {} ago: {}{}\n", word(death.at("worker")), duration(death.at("ago_s").get<double>()),
+                        word(death.at("cause")), death.at("certain").get<bool>() ? "" : " (not certain)");
+  }
+  if (deaths.size() > kTold) text += fmt::format("  and before: --json tells of the last {}\n", deaths.size());
+  return text;
+}
+
 // What a worker says of itself. A dump has none of that.
 std::string own_text(const Json& worker) {
   const Json& own = worker.at("own");
   if (own.is_null()) return "  it does not say more: " + word(worker.at("own_error")) + "\n";
   const Json& counters = own.at("counters");
   std::string text = fmt::format(
-      "  since it joined: {} tasks finished, {} failed; {} of computing, {} of waiting for inputs; {} in, {} out\n",
+      "  since it joined: {} tasks finished, {} failed; {} of computing, {} of waiting for inputs, {} for the disk; {} "
+      "in, {} out\n",
       word(counters.at("finished")), word(counters.at("failed")), duration(counters.at("compute_s").get<double>()),
-      duration(counters.at("transfer_s").get<double>()), bytes(counters.at("bytes_in")),
-      bytes(counters.at("bytes_out")));
+      duration(counters.at("transfer_s").get<double>()), duration(counters.value("disk_s", 0.0)),
+      bytes(counters.at("bytes_in")), bytes(counters.at("bytes_out")));
   for (const Json& peer : own.at("from_peers")) {
     const Json& rate = peer.at("bytes_per_s");
     text += fmt::format("  from worker {} at {}: {} requests, {}, {}/s\n", word(peer.at("worker")),
@@ -80,9 +103,11 @@ std::string own_text(const Json& worker) {
   for (std::size_t i = tasks.size() > kLastTasks ? tasks.size() - kLastTasks : 0; i < tasks.size(); ++i) {
     const Json& task = tasks[i];
     const auto ms = [&](const char* field) { return task.at(field).get<double>() * 1e3; };
-    text += fmt::format("  did    {}  {} ago: inputs {:.1f} ms, queued {:.1f} ms, computed {:.1f} ms{}\n",
-                        word(task.at("task")), duration(task.at("ago_s").get<double>()), ms("transfer_s"),
-                        ms("queued_s"), ms("compute_s"), task.at("failed").get<bool>() ? ", failed" : "");
+    text +=
+        fmt::format("  did    {}  {} ago: inputs {:.1f} ms, disk {:.1f} ms, queued {:.1f} ms, computed {:.1f} ms{}\n",
+                    word(task.at("task")), duration(task.at("ago_s").get<double>()), ms("transfer_s"),
+                    task.value("disk_s", 0.0) * 1e3, ms("queued_s"), ms("compute_s"),
+                    task.at("failed").get<bool>() ? ", failed" : "");
   }
   return text;
 }
@@ -114,16 +139,18 @@ std::string status_text(const std::string& answer) {
   Table workers({"", "name", "address", "threads", "bound", "running", "done", "values", "on disk", "unmanaged",
                  "limit", "heard"});
   for (const Json& worker : json.at("workers")) {
-    workers.add(
-        {word(worker.at("id")), word(worker.at("name")), word(worker.at("address")), word(worker.at("threads")),
-         word(worker.at("processing")), word(worker.at("executing")), word(worker.at("tasks_done")),
-         bytes(worker.at("managed_bytes")),
-         bytes(worker.at("spilled_bytes")) + (worker.value("disk_full", false) ? ", full" : ""),
-         bytes(worker.at("unmanaged_bytes")),
-         worker.at("memory_limit") == 0 ? "none" : bytes(worker.at("memory_limit")),
-         duration(worker.at("last_heard_s").get<double>()) + (worker.value("retiring", false) ? ", retiring" : "")});
+    workers.add({word(worker.at("id")), word(worker.at("name")), word(worker.at("address")), word(worker.at("threads")),
+                 word(worker.at("processing")), word(worker.at("executing")), word(worker.at("tasks_done")),
+                 bytes(worker.at("managed_bytes")),
+                 bytes(worker.at("spilled_bytes")) + (worker.value("disk_full", false) ? ", full" : ""),
+                 bytes(worker.at("unmanaged_bytes")),
+                 worker.at("memory_limit") == 0 ? "none" : bytes(worker.at("memory_limit")),
+                 duration(worker.at("last_heard_s").get<double>()) +
+                     (worker.value("retiring", false) ? ", retiring" : "") +
+                     (end_of(worker).empty() ? "" : ", " + end_of(worker))});
   }
   if (!json.at("workers").empty()) text += workers.text();
+  text += deaths_text(json);
   text += fmt::format("{} clients\n", json.at("clients").size());
   Table clients({"", "name", "connected", "to do", "bound", "layers", "wants"});
   for (const Json& client : json.at("clients")) {
@@ -184,6 +211,7 @@ std::string worker_text(const std::string& answer) {
                   word(json.at("name")), word(json.at("id")), word(json.at("address")), word(json.at("threads")),
                   word(json.at("processing")), duration(json.at("occupancy_s").get<double>()),
                   word(json.at("executing")), word(json.at("results")), bytes(json.at("result_bytes")));
+  if (const std::string ends = end_of(json); !ends.empty()) text += fmt::format("  its lifetime {}\n", ends);
   for (const Json& bound : json.at("bound")) {
     text += fmt::format("  bound  {}  attempt {}\n", word(bound.at("key")), word(bound.at("attempt")));
   }

@@ -53,6 +53,13 @@ class Answer {
     for (const auto& [id, worker] : workers_) json["workers"].push_back(about(worker));
     json["clients"] = Json::array();
     for (const ClientInfo& client : state_.clients()) json["clients"].push_back(about(client));
+    json["deaths"] = Json::array();
+    for (const WorkerDeath& death : state_.deaths()) {
+      json["deaths"].push_back({{"worker", death.worker},
+                                {"cause", death.cause},
+                                {"certain", death.certain},
+                                {"ago_s", seconds(state_.time() - death.time)}});
+    }
     json["layers"] = counters.layers;
     json["counters"] = {{"tasks_finished", counters.tasks_finished},
                         {"tasks_failed", counters.tasks_failed},
@@ -67,6 +74,7 @@ class Answer {
                         {"compute_s", static_cast<double>(counters.compute_ns) * 1e-9},
                         {"workers_joined", counters.workers_joined},
                         {"workers_lost", counters.workers_lost},
+                        {"workers_died", counters.workers_died},
                         {"sessions", counters.sessions},
                         {"submissions", counters.submissions},
                         {"submissions_refused", counters.submissions_refused},
@@ -200,6 +208,7 @@ class Answer {
             {"tasks_done", beat.tasks_done},
             {"processing", worker.processing},
             {"retiring", worker.retiring},
+            {"ends_in_s", worker.ends_at ? Json(seconds(std::max(*worker.ends_at - state_.time(), Time{}))) : Json()},
             {"executing", beat.executing},
             {"ready", beat.ready},
             {"waiting", beat.waiting},

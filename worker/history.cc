@@ -19,7 +19,7 @@ Json bandwidth(std::uint64_t bytes, Time busy) {
 }  // namespace
 
 void History::handed_over(const Execute& execute, Time now) {
-  running_[execute.attempt] = {execute.task, execute.fetched_in, now};
+  running_[execute.attempt] = {execute.task, execute.fetched_in, execute.read_in, now};
 }
 
 void History::heard(const Event& event, Time now) {
@@ -42,10 +42,11 @@ void History::end(AttemptId attempt, std::uint64_t compute_ns, bool failed, Time
   const Running& running = found->second;
   const Time computed_in(static_cast<Time::rep>(compute_ns));
   const Time queued = std::max(Time{0}, now - running.handed_over - computed_in);
-  ended_.push_back({running.task, now, running.fetched_in, queued, computed_in, failed});
+  ended_.push_back({running.task, now, running.fetched_in, running.read_in, queued, computed_in, failed});
   if (ended_.size() > kTasks) ended_.pop_front();
   ++(failed ? failed_ : finished_);
   fetched_in_ += running.fetched_in;
+  read_in_ += running.read_in;
   computed_in_ += computed_in;
   running_.erase(found);
 }
@@ -60,6 +61,7 @@ std::string History::text(const msg::WorkerHeartbeat& beat, const std::vector<Pe
                       {"failed", failed_},
                       {"compute_s", seconds(computed_in_)},
                       {"transfer_s", seconds(fetched_in_)},
+                      {"disk_s", seconds(read_in_)},
                       {"managed_bytes", beat.managed_bytes},
                       {"reserved_bytes", beat.reserved_bytes},
                       {"rss_bytes", beat.rss_bytes},
@@ -71,6 +73,7 @@ std::string History::text(const msg::WorkerHeartbeat& beat, const std::vector<Pe
         {{"task", fmt::format("{}/{}", static_cast<std::uint32_t>(layer_of(task.task)), index_of(task.task))},
          {"ago_s", seconds(now - task.ended)},
          {"transfer_s", seconds(task.fetched_in)},
+         {"disk_s", seconds(task.read_in)},
          {"queued_s", seconds(task.queued)},
          {"compute_s", seconds(task.computed_in)},
          {"failed", task.failed}});

@@ -33,12 +33,14 @@ class History {
   struct Running {
     TaskId task{};
     Time fetched_in{0};
+    Time read_in{0};
     Time handed_over{0};
   };
   struct Ended {
     TaskId task{};
     Time ended{0};
     Time fetched_in{0};   // its inputs came from others
+    Time read_in{0};      // and, at the same time, from disk
     Time queued{0};       // it waited for a thread
     Time computed_in{0};  // its kernel ran
     bool failed = false;
@@ -48,7 +50,7 @@ class History {
   std::unordered_map<AttemptId, Running> running_;
   std::deque<Ended> ended_;
   std::uint64_t finished_ = 0, failed_ = 0;
-  Time fetched_in_{0}, computed_in_{0};
+  Time fetched_in_{0}, read_in_{0}, computed_in_{0};
 };
 
 }  // namespace tegula::worker

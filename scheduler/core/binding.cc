@@ -140,6 +140,7 @@ void Core::bind(Slot slot, Worker& worker) {
   task.attempt = last_attempt_;
   task.worker = worker.slot;
   task.phase = TaskPhase::kBound;
+  task.freed_there = false;
   task.position = static_cast<std::uint32_t>(worker.bound.size());
   served(task);
   if (worker.bound.empty()) worker.last_answer = now_;
@@ -216,7 +217,6 @@ void Core::unbind(Slot slot) {
   worker.attempts_hash ^= msg::mix(task.attempt);
   forget_arriving(worker, task.attempt);
   task.followers = 0;
-  task.freed = false;
   if (task.missing != 0) {
     count_follower(task, -1);
     --worker.bound_ahead;

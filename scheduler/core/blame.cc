@@ -33,6 +33,7 @@ void Core::on(DeathReported& event) {
     worker->death = std::move(report);  // believed when it is lost
     return;
   }
+  correct_death(report);
   const auto found = std::find_if(inquests_.begin(), inquests_.end(), [&](const Inquest& inquest) {
     return inquest.nanny == report.nanny && inquest.life == report.life;
   });
@@ -74,6 +75,7 @@ void Core::judge(Inquest inquest, const msg::WorkerDied* report) {
 // The process has connected anew: it was not dead.
 void Core::take_back_blame(const msg::RegisterWorker& alive) {
   if (alive.instance == 0) return;
+  take_back_death(alive.instance);
   std::erase_if(inquests_, [&](const Inquest& inquest) { return inquest.instance == alive.instance; });
   for (auto entry = deaths_.begin(); entry != deaths_.end();) {
     auto& [id, deaths] = *entry;
@@ -96,18 +98,22 @@ bool Core::blame(Task& task, Death death) {
   return task.deaths >= config_.allowed_deaths || task.near_deaths >= kNearFactor * config_.allowed_deaths;
 }
 
-void Core::stop(TaskId task, const Inquest& inquest) {
-  const Slot slot = find_slot(task);
-  if (slot == kNoSlot) return;
+std::string Core::deaths_with(TaskId task, const char* how) const {
   const std::vector<Death>& deaths = deaths_.at(task);
   std::string list;
   for (const Death& death : deaths) {
     list += fmt::format("{}{}: {}{}", list.empty() ? "" : "; ", death.worker, death.cause,
                         death.certain ? "" : " (whether it executed this task is not certain)");
   }
+  return fmt::format("{} worker{} {}: {}", deaths.size(), deaths.size() == 1 ? "" : "s", how, list);
+}
+
+void Core::stop(TaskId task, const Inquest& inquest) {
+  const Slot slot = find_slot(task);
+  if (slot == kNoSlot) return;
   ErrorInfo error;
   error.code = ErrorCode::kKilledWorker;
-  error.message = fmt::format("{} worker{} died of this task: {}", deaths.size(), deaths.size() == 1 ? "" : "s", list);
+  error.message = deaths_with(task, "died of this task");
   error.worker = inquest.address;
   fail(task, std::move(error));
   // It may be under way again.

@@ -175,12 +175,12 @@ class Describer {
       hash_.attempt(task.attempt);
       hash_.add(task.expected_us);
       hash_.add(task.ahead_depth);
+      hash_.add(task.freed_there);
     }
     if (task.state == TaskState::kWaiting || task.state == TaskState::kProcessing) hash_.add(task.missing);
     hash_.add(task.failures);
     hash_.add(task.expanded);
     hash_.add(task.came_back);
-    hash_.add(task.freed);
     hash_.add(task.deaths);
     hash_.add(task.near_deaths);
     hash_.add(task.fetch_failures);

@@ -216,6 +216,7 @@ struct Core {
 
   // ---- results.cc: finished, available, released, lost ----
   void on_finished(Worker& worker, msg::TaskFinished& message);
+  void on_finished_and_freed(Worker& worker, Slot slot);
   void on_failed(Worker& worker, msg::TaskFailed& message);
   void on_returned(Worker& worker, msg::TaskReturned& message);
   void on_replicas_added(Worker& worker, const msg::ReplicasAdded& message);
@@ -228,7 +229,6 @@ struct Core {
   void input_arrived(Slot consumer);
   void adopt(Worker& worker, ResultId result, std::uint64_t nbytes);
   void announce(Slot slot, std::uint16_t output);
-  void discard(Slot slot, Worker& worker);  // what the task's attempt made
   void remove_replica(Slot slot, std::uint16_t output, WorkerSlot worker);
   // The output's last holder is gone although it is needed: first all who counted on it hear of it (for all outputs
   // lost at once, before anything becomes active again), then it is computed again.
@@ -286,7 +286,13 @@ struct Core {
   bool blame(Task& task, Death death);
   void take_back_blame(const msg::RegisterWorker& alive);
   void stop(TaskId task, const Inquest& inquest);
+  std::string deaths_with(TaskId task, const char* how) const;  // of workers that died with it
   void end_inquests();
+
+  // ---- deaths.cc: what workers died of, for people ----
+  void note_death(const Worker& worker, const std::string& detail);
+  void correct_death(const msg::WorkerDied& report);
+  void take_back_death(std::uint64_t instance);
 
   // ---- requirements.cc: who may run what ----
   bool meets(const Worker& worker, const Requirement& requirement) const;
@@ -395,7 +401,8 @@ struct Core {
   Worker& worker_named(std::string_view text) const;
   Session& session_named(std::string_view text) const;
   std::string why(TaskId task) const;
-  std::string standing(TaskId task) const;  // in a few words
+  std::string standing(TaskId task) const;      // in a few words
+  std::string after_deaths(TaskId task) const;  // how many workers died with it, if any did
   std::string why_waiting(const Task& task) const;
   std::string why_queued(const Task& task) const;
   std::string why_no_worker(const Task& task) const;
@@ -466,6 +473,7 @@ struct Core {
   std::size_t steps_left_ = 0;
   std::unordered_map<TaskId, std::vector<Death>> deaths_;  // of the workers that died with a task; few
   std::deque<Inquest> inquests_;                           // in the order of their deadlines
+  std::deque<Obituary> died_;                              // lately, oldest first
 
   std::vector<std::uint64_t> holder_bytes_;  // scratch of preferred_holder, by worker slot
   std::vector<WorkerSlot> holder_touched_;

@@ -14,7 +14,8 @@ bool Core::root_cap_reached(const Session& session, std::int32_t urgency) const 
   for (auto at = session.roots.lower_bound(urgency); at != session.roots.end(); ++at) {
     ready += at->second.queued + (counters_.workers == 0 ? at->second.no_worker : 0);
   }
-  return ready >= std::min<std::uint64_t>(2 * slots_ + config_.root_margin, kMost);
+  // At least one: when that leaves its queue, the walk goes on.
+  return ready >= std::clamp<std::uint64_t>(2 * slots_ + config_.root_margin, 1, kMost);
 }
 
 void Core::mark_expandable(std::uint16_t slot) {

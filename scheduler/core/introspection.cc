@@ -115,7 +115,8 @@ std::vector<WorkerInfo> SchedulerState::workers() const {
   for (const auto& worker : core_->workers_) {
     if (!worker) continue;
     result.push_back({worker->id, worker->registration, worker->heartbeat, worker->last_heard, worker->granted,
-                      worker->spent, static_cast<std::uint32_t>(worker->bound.size()), worker->retiring != 0});
+                      worker->spent, static_cast<std::uint32_t>(worker->bound.size()), worker->retiring != 0,
+                      worker->ends_at});
   }
   std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.worker < b.worker; });
   return result;

@@ -50,10 +50,10 @@ void Core::on_finished(Worker& worker, msg::TaskFinished& message) {
     for (std::uint16_t o = 0; o < message.nbytes.size(); ++o) adopt(worker, {message.task, o}, message.nbytes[o]);
     return;
   }
+  if (tasks_[slot].freed_there) return on_finished_and_freed(worker, slot);
   Task& task = tasks_[slot];
   LayerRecord& layer = layer_of_task(task);
   const std::uint32_t index = index_of(task.id);
-  if (task.freed) return discard(slot, worker);
   set_state(task, TaskState::kMemory);
   unbind(slot);
   ++counters_.tasks_finished;
@@ -78,12 +78,16 @@ void Core::on_finished(Worker& worker, msg::TaskFinished& message) {
   tidy(slot);
 }
 
-// The worker had a copy from before, was told to free it, and may do so to this one too.
-void Core::discard(Slot slot, Worker& worker) {
-  Task& task = tasks_[slot];
+// While it was bound another copy of its result was known there, brought by an inventory, and freed: whether before the
+// worker made this one or afterwards cannot be told. So this one is freed as well, and the task has come back.
+void Core::on_finished_and_freed(Worker& worker, Slot slot) {
+  const Task& task = tasks_[slot];
   unbind(slot);
   drop_ahead(slot);
-  for (std::uint16_t o = 0; o < task.output_count; ++o) free_on(worker.slot, {task.id, o});
+  ++counters_.tasks_returned;
+  for (std::uint16_t o = 0; o < task.output_count; ++o) {
+    if (!task.output(o).replicas.contains(worker.slot)) free_on(worker.slot, {task.id, o});
+  }
   if (layer_of_task(task).is_active(index_of(task.id))) {
     enter(slot);
   } else {

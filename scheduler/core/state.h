@@ -92,7 +92,8 @@ struct Counters {
   std::uint64_t tasks_retried = 0;
   std::uint64_t inventory_results = 0, inventory_kept = 0;  // that workers brought along; of these, that were needed
   std::uint64_t tasks_asked_back = 0, tasks_moved = 0;      // for idle workers; how many of them came
-  std::uint64_t workers_joined = 0, workers_lost = 0, sessions = 0, submissions = 0, submissions_refused = 0;
+  std::uint64_t workers_joined = 0, workers_lost = 0, workers_died = 0, sessions = 0, submissions = 0,
+                submissions_refused = 0;
   std::uint64_t compute_ns = 0;  // in kernels, as workers reported
   // Things that no honest, bug-free peer does. Each must be 0 in a test without faults.
   std::uint64_t heartbeat_mismatches = 0;  // a worker's attempts are not those that this core thinks it has
@@ -108,6 +109,14 @@ struct WorkerInfo {
   std::uint64_t slots_granted = 0, slots_spent = 0;
   std::uint32_t processing = 0;  // attempts bound to it
   bool retiring = false;         // gets nothing new; leaves when its results are elsewhere
+  std::optional<Time> ends_at;   // its lifetime, when it has one
+};
+
+struct WorkerDeath {
+  Time time{};         // when it was lost
+  std::string worker;  // its name
+  std::string cause;
+  bool certain = false;  // its nanny said so
 };
 
 // A client's session; of tasks, those that its submissions asked for first.
@@ -181,6 +190,7 @@ class SchedulerState {
   // ---- for people and tests; none of these changes anything ----
   const Counters& counters() const;
   std::vector<WorkerInfo> workers() const;  // by id
+  std::vector<WorkerDeath> deaths() const;  // of workers, the last 32, oldest first
   TaskInfo task(TaskId task) const;
   TaskState state_of(TaskId task) const;
   std::vector<InputInfo> inputs(TaskId task, std::size_t most) const;

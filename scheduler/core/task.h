@@ -104,7 +104,6 @@ struct Task {
   TaskPhase phase = TaskPhase::kNone;
   QueueKind queued_in = QueueKind::kNone;
   bool came_back = false;        // while it was ahead: not again before there is news of an input
-  bool freed = false;            // kProcessing: its worker was told to free a copy of what it makes
   bool expanded = false;         // its inputs were looked at since it last became active
   std::uint8_t deaths = 0;       // of workers that executed it, as far as is known, see blame.cc
   std::uint8_t near_deaths = 0;  // of workers that may have
@@ -115,6 +114,7 @@ struct Task {
   std::uint8_t ahead_depth = 0;   // attempts in a row that must end before this one can start
   std::uint16_t account = 0;      // the session whose submission first asked for it
   std::uint16_t output_count = 1;
+  bool freed_there = false;                // kProcessing: meanwhile its worker was told to free a result of it
   std::shared_ptr<const Failure> failure;  // kErred
   Output first;
   std::vector<Output> more;  // outputs 1 and up

@@ -250,13 +250,13 @@ std::string Core::why(TaskId id) const {
   if (task == nullptr) return key + " " + why_without_record(*layer, index_of(id));
   switch (task->state) {
     case TaskState::kWaiting:
-      return key + " " + why_waiting(*task);
+      return key + " " + why_waiting(*task) + after_deaths(id);
     case TaskState::kNoWorker:
-      return key + " " + why_no_worker(*task);
+      return key + " " + why_no_worker(*task) + after_deaths(id);
     case TaskState::kQueued:
-      return key + " " + why_queued(*task);
+      return key + " " + why_queued(*task) + after_deaths(id);
     case TaskState::kProcessing:
-      return key + " " + why_processing(*task);
+      return key + " " + why_processing(*task) + after_deaths(id);
     case TaskState::kMemory:
       return key + " " + where_kept(*task);
     case TaskState::kErred: {
@@ -274,6 +274,20 @@ std::string Core::why(TaskId id) const {
       break;
   }
   return key + " is " + std::string(name_of(task->state));
+}
+
+std::string Core::after_deaths(TaskId id) const {
+  std::string text;
+  if (deaths_.contains(id)) {
+    text = fmt::format("; {}, of the {} after which it would fail", deaths_with(id, "died with it before"),
+                       config_.allowed_deaths);
+  }
+  for (const Inquest& inquest : inquests_) {
+    const auto had = [&](const Inquest::Suspect& suspect) { return suspect.task == id; };
+    if (std::none_of(inquest.suspects.begin(), inquest.suspects.end(), had)) continue;
+    text += fmt::format("; {} is gone, which had it, and its nanny is yet to say of what it died", inquest.name);
+  }
+  return text;
 }
 
 std::string Core::why_without_record(const LayerRecord& layer, std::uint32_t index) const {

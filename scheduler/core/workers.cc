@@ -133,9 +133,9 @@ void Core::free_on(WorkerSlot slot, ResultId result) {
   Worker& worker = worker_at(slot);
   if (worker.to_free.empty()) with_frees_.push_back(slot);
   worker.to_free.push_back(result);
-  if (const Slot making = find_slot(result.task); making != kNoSlot && tasks_[making].worker == slot) {
-    tasks_[making].freed = true;
-  }
+  // What an attempt of the task makes there goes by the same name, and may have been made already.
+  Task* task = find_task(result.task);
+  if (task != nullptr && task->worker == slot) task->freed_there = true;
 }
 
 void Core::expel(Worker& worker, LossReason reason, const std::string& why) {
@@ -218,6 +218,7 @@ void Core::lose_worker(WorkerSlot gone, LossReason reason, const std::string& de
   for (Slot slot : ready) enter(slot);
   for (Slot slot : bound) reenter(slot);
   free_workers_.push_back(gone);
+  if (!blameless) note_death(worker, detail);
   if (inquest.suspects.empty()) return;
   const bool to_be_reported = inquest.nanny != 0 && (reason == LossReason::kConnection || inquest.vanished);
   if (!to_be_reported || worker.death) return judge(std::move(inquest), worker.death ? &*worker.death : nullptr);

@@ -46,6 +46,14 @@ struct Death {
   std::uint64_t instance = 0;  // of the worker's process
 };
 
+// Of a worker, and which process that was.
+struct Obituary {
+  WorkerDeath death;
+  std::uint64_t nanny = 0;
+  std::uint32_t life = 0;
+  std::uint64_t instance = 0;
+};
+
 struct Worker {
   WorkerId id{};
   WorkerSlot slot = 0;

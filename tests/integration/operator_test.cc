@@ -52,9 +52,11 @@ class Operator : public ::testing::Test {
     scheduler.emplace(command);
     ASSERT_TRUE(scheduler->wait_for_output("listening on")) << scheduler->output();
   }
-  std::unique_ptr<ChildProcess> start_worker(const std::string& name) {
-    return std::make_unique<ChildProcess>(std::vector<std::string>{program_path("tegula-worker"), "--scheduler-file",
-                                                                   file, "--nthreads", "1", "--name", name});
+  std::unique_ptr<ChildProcess> start_worker(const std::string& name, std::vector<std::string> more = {}) {
+    std::vector<std::string> command{
+        program_path("tegula-worker"), "--scheduler-file", file, "--nthreads", "1", "--name", name};
+    command.insert(command.end(), more.begin(), more.end());
+    return std::make_unique<ChildProcess>(command);
   }
   Outcome run(std::vector<std::string> arguments) {
     arguments.insert(arguments.end(), {"--scheduler-file", file});
@@ -221,6 +223,24 @@ TEST_F(Operator, ADumpIsWrittenWholeAndReadBack) {
   EXPECT_EQ(run({"dump", "/dev/null"}).status, 0);
   ASSERT_EQ(stat("/dev/null", &info), 0);
   EXPECT_TRUE(S_ISCHR(info.st_mode)) << "a device is written to, not replaced";
+}
+
+TEST_F(Operator, SeesLifetimesAndWhatWorkersDiedOf) {
+  start_scheduler();
+  const auto worker = start_worker("w", {"--lifetime", "2h"});
+  Client client(file);
+  client.wait_for_workers(1);
+  const Outcome before = run({"status"});
+  EXPECT_THAT(before.output, AllOf(HasSubstr("ends in 119 min"), Not(HasSubstr("died"))));
+  EXPECT_THAT(run({"worker", "w"}).output,
+              AllOf(HasSubstr("its lifetime ends in 119 min"), HasSubstr("s for the disk")));
+  ASSERT_EQ(kill(ask({"status"})["workers"][0]["pid"].get<pid_t>(), SIGSEGV), 0);
+  ASSERT_TRUE(eventually([&] {
+    const auto deaths = ask({"status"})["deaths"];
+    return deaths.size() == 1 && deaths[0]["certain"] == true;
+  }));
+  EXPECT_THAT(run({"status"}).output,
+              AllOf(HasSubstr("1 worker has died"), HasSubstr("killed by signal 11"), Not(HasSubstr("not certain"))));
 }
 
 TEST_F(Operator, ARecordIsReplayedStepByStep) {

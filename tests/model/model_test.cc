@@ -204,6 +204,33 @@ TEST(Model, AttemptsThatDifferAreRepaired) {
   print(scenario, totals);
 }
 
+// ---- Values on disk are read for peers whatever there is room for (docs/memory.md, "Who gets bytes", rule 5).
+
+// Tasks of the second level read two values of the first, which two workers have made. Two values and an output fill a
+// worker's memory, so others are on disk when a task has reserved all of it and waits for a value of the other worker.
+std::size_t stuck_of_walks(bool serving_needs_room) {
+  Scenario scenario;
+  scenario.name = "each needs what the other has on disk";
+  scenario.shape = {"exchange", 8, {{0, 4}, {1, 4}, {1, 5}, {2, 5}, {2, 6}, {3, 6}, {3, 7}, {0, 7}}, {4, 5, 6, 7}};
+  scenario.write = &layer_per_level;
+  scenario.memory_limit = 24;
+  scenario.spill = true;
+  scenario.serving_needs_room = serving_needs_room;
+  std::size_t stuck = 0;
+  for (unsigned seed = 0; seed < 2000; ++seed) {
+    Decisions decisions(seed);
+    const auto wrong = walk(scenario, [&](std::size_t n) { return decisions.pick(0, n - 1); });
+    if (!wrong) continue;
+    ++stuck;
+    EXPECT_THAT(wrong->what, HasSubstr("tasks are unfinished and nothing is under way")) << to_string(*wrong);
+  }
+  return stuck;
+}
+
+TEST(Model, WorkersFullOfValuesServeEachOtherFromDisk) { EXPECT_EQ(stuck_of_walks(/*serving_needs_room=*/false), 0u); }
+
+TEST(ModelSearch, FindsWorkersThatWaitForEachOthersRoom) { EXPECT_GT(stuck_of_walks(/*serving_needs_room=*/true), 0u); }
+
 // ---- The search itself: it must find what is wrong, and tell it in as few events as there can be.
 // --------------------
 

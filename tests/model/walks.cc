@@ -53,6 +53,10 @@ Scenario random_scenario(Decisions& decisions) {
   scenario.busy_answers = static_cast<unsigned>(decisions.pick(0, 2));
   scenario.client_steps = static_cast<unsigned>(decisions.pick(0, 4));
   scenario.orders = static_cast<unsigned>(decisions.chance(3) ? decisions.pick(1, 3) : 0);
+  scenario.drains = static_cast<unsigned>(decisions.chance(4) ? decisions.pick(1, 2) : 0);
+  scenario.nannies = decisions.chance(3);
+  scenario.cuts = static_cast<unsigned>(decisions.chance(3) ? decisions.pick(1, 3) : 0);
+  scenario.restarts = static_cast<unsigned>(decisions.chance(4) ? decisions.pick(1, 2) : 0);
   scenario.ticks = static_cast<unsigned>(decisions.pick(0, 2));
   scenario.single_messages = decisions.chance(2);
   scenario.gather = decisions.chance(3);

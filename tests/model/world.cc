@@ -303,6 +303,7 @@ void World::restart() {
   start_scheduler();
   unsettled_ = false;
   detached_ = !left_;
+  answered_orders_ = orders_;  // what was not answered is not known any more
   for (Node& node : nodes_) {
     if (!node.joined || node.dead || node.retires) {
       node.lost = node.joined;
@@ -421,7 +422,8 @@ void World::add_worker_choices(std::uint32_t worker, std::vector<Choice>& found)
     // One that has joined another life of the scheduler refuses those that have not.
     if (nodes_[peer].dead || nodes_[peer].joined_in != node.joined_in) {
       found.push_back({Kind::kFetchFails, false, worker, peer, {}});
-    } else if (!line.requests.empty() && !unsure(peer, line.requests.front())) {
+    } else if (!line.requests.empty() && !unsure(peer, line.requests.front()) &&
+               may_serve(node, peer)) {
       found.push_back({Kind::kServe, false, worker, peer, {}});
       if (busy_answers_ < scenario_->busy_answers) found.push_back({Kind::kServeBusy, true, worker, peer, {}});
     }
@@ -538,6 +540,7 @@ void World::apply(const Choice& choice) {
       break;
     case Kind::kWindow:
       now_ += std::chrono::seconds(4);
+      blamed_ = blamed_ || scenario_->nannies;  // longer than reports are waited for: then it is guessed
       to_scheduler(scheduler::Tick{});
       break;
     case Kind::kRecalled:
@@ -928,6 +931,17 @@ void World::break_line(std::uint32_t asker, std::uint32_t peer) {
   for (const auto& fetch : line.waiting) events.emplace_back(worker::FetchFailed{fetch.request});
   for (const auto& fetch : line.requests) events.emplace_back(worker::FetchFailed{fetch.request});
   if (!events.empty()) to_worker(asker, std::move(events));
+}
+
+bool World::may_serve(const Node& node, std::uint32_t peer) const {
+  if (!scenario_->serving_needs_room) return true;
+  const worker::WorkerState& core = *nodes_[peer].core;
+  std::uint64_t bytes = core.managed_bytes() + core.reserved_bytes();
+  for (const auto& item : node.lines.at(peer).requests.front().items) {
+    const bool on_disk = core.find(item.result) == nullptr && core.file_of(item.result) != 0;
+    bytes += on_disk ? kItem : 0;
+  }
+  return bytes <= scenario_->memory_limit;
 }
 
 void World::serve(std::uint32_t asker, std::uint32_t peer, bool busy) {

@@ -63,6 +63,8 @@ struct Scenario {
 
   // What a test breaks on purpose: changes what is sent, in both directions.
   std::function<void(Frame&)> tamper;
+  // The same: reading a value for a peer waits for room among the worker's own values.
+  bool serving_needs_room = false;
 };
 
 // A value that is copied when it is changed.
@@ -233,6 +235,7 @@ class World {
   void start(std::uint32_t worker, const worker::Execute& execute);
   bool unsure(std::uint32_t peer, const worker::StartFetch& fetch) const;
   void break_line(std::uint32_t asker, std::uint32_t peer);
+  bool may_serve(const Node& node, std::uint32_t peer) const;
   void serve(std::uint32_t asker, std::uint32_t peer, bool busy);
   void answer(std::uint32_t asker, std::uint32_t peer, worker::StartFetch fetch, bool busy);
   void attempt_ended(std::uint32_t worker, AttemptId attempt);

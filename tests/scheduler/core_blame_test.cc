@@ -105,6 +105,76 @@ TEST_F(Blame, TasksGoOnElsewhereMeanwhileAndAreFetchedBackWhenToBlame) {
   EXPECT_TRUE(retracts[0].cancel);
 }
 
+TEST_F(Blame, WhyTellsOfWorkersThatDiedWithATask) {
+  submit(1);
+  const WorkerId first = worker();
+  const msg::Assign before = cluster_.assigned(first);
+  lose(first);
+  EXPECT_THAT(cluster_.state.why(before.task), HasSubstr("w1 is gone, which had it, and its nanny is yet to say"));
+  report(first, DeathCause::kSignal, {before.attempt}, "signal 11");
+  EXPECT_THAT(cluster_.state.why(before.task),
+              AllOf(HasSubstr("is ready, but no worker is connected"),
+                    HasSubstr("1 worker died with it before: w1: signal 11, of the 2 after which it would fail")));
+  const WorkerId second = worker();
+  EXPECT_THAT(cluster_.state.why(before.task), AllOf(HasSubstr("is bound to worker w2"), HasSubstr("w1: signal 11")));
+  cluster_.finish(second, cluster_.assigned(second));
+  EXPECT_THAT(cluster_.state.why(before.task), Not(HasSubstr("died")));
+}
+
+// ---- what status tells ----
+
+TEST_F(Blame, DeathsAreToldWithWhatTheNannySays) {
+  const WorkerId w = worker();
+  cluster_.now += std::chrono::seconds(5);
+  const Time then = cluster_.now;
+  lose(w);
+  ASSERT_THAT(cluster_.state.deaths(), SizeIs(1));
+  EXPECT_EQ(cluster_.state.deaths()[0].cause, "connection reset");
+  EXPECT_FALSE(cluster_.state.deaths()[0].certain);
+  cluster_.now += std::chrono::seconds(1);
+  report(w, DeathCause::kOutOfMemory, {}, "killed for want of memory");
+  const std::vector<WorkerDeath> deaths = cluster_.state.deaths();
+  ASSERT_THAT(deaths, SizeIs(1));
+  EXPECT_EQ(deaths[0].worker, "w1");
+  EXPECT_EQ(deaths[0].cause, "killed for want of memory");
+  EXPECT_TRUE(deaths[0].certain);
+  EXPECT_EQ(deaths[0].time, then);
+  EXPECT_EQ(cluster_.state.counters().workers_died, 1u);
+}
+
+TEST_F(Blame, OnlyDeathsAreToldAsSuch) {
+  lose(worker(), LossReason::kOrderly);
+  const WorkerId ended = worker();
+  lose(ended);
+  report(ended, DeathCause::kOrderly, {});
+  const WorkerId tired = worker(1, /*lifetime_ms=*/1000);
+  EXPECT_EQ(cluster_.state.workers().at(0).ends_at, cluster_.now + std::chrono::seconds(1));
+  cluster_.now += std::chrono::seconds(2);
+  lose(tired);
+  EXPECT_THAT(cluster_.state.deaths(), IsEmpty());
+  EXPECT_EQ(cluster_.state.counters().workers_died, 0u);
+}
+
+TEST_F(Blame, AWorkerThatTurnsUpAgainHadNotDied) {
+  msg::RegisterWorker about;
+  about.name = "back";
+  about.threads = 1;
+  about.instance = 77;
+  cluster_.handle(WorkerJoined{WorkerId{50}, about});
+  lose(WorkerId{50});
+  EXPECT_EQ(cluster_.state.counters().workers_died, 1u);
+  cluster_.handle(WorkerJoined{WorkerId{51}, about});
+  EXPECT_EQ(cluster_.state.counters().workers_died, 0u);
+  EXPECT_THAT(cluster_.state.deaths(), IsEmpty());
+}
+
+TEST_F(Blame, TheLastDeathsAreKept) {
+  for (int i = 0; i < 40; ++i) lose(worker());
+  ASSERT_THAT(cluster_.state.deaths(), SizeIs(32));
+  EXPECT_EQ(cluster_.state.deaths().front().worker, "w9");
+  EXPECT_EQ(cluster_.state.counters().workers_died, 40u);
+}
+
 TEST_F(Blame, NobodyIsToBlameForDeathsThatOthersBrought) {
   submit(1);
   for (int death = 0; death < 20; ++death) {

@@ -138,6 +138,27 @@ TEST_F(Recovery, AWorkerWhoseConnectionBrokeBringsBackWhatIsNeeded) {
   EXPECT_THAT(cluster.take<msg::Retract>(again), SizeIs(1));
 }
 
+// The worker frees by name, and its attempt may end before or after it hears of that: its result is not to be had.
+TEST_F(Recovery, AResultIsNotCountedOnWhenACopyOfItWasFreedMeanwhile) {
+  cluster.handle(Tick{});
+  cluster.now += std::chrono::seconds(10);
+  const WorkerId w = join("w", 1, 1);
+  const ConnectionId c = cluster.client();
+  cluster.submit(c, {source}, {{0, 0, 0, 1}});
+  const msg::Assign attempt = cluster.assigned(w);
+  bring(w, 1, {{source_hash, 0, 0, 80}});
+  EXPECT_THAT(cluster.take<msg::ResultReady>(c), SizeIs(1));
+  cluster.release(c, {{0, 0, 0, 1}});
+  EXPECT_THAT(cluster.take<msg::FreeResults>(w), SizeIs(1));
+  cluster.submit(c, {}, {{0, 0, 0, 1}});
+  cluster.finish(w, attempt);
+  EXPECT_THAT(cluster.take<msg::ResultReady>(c), IsEmpty());
+  EXPECT_THAT(cluster.take<msg::FreeResults>(w), SizeIs(1)) << "it may be there after all";
+  cluster.finish(w, cluster.assigned(w));
+  EXPECT_THAT(cluster.take<msg::ResultReady>(c), SizeIs(1));
+  EXPECT_EQ(cluster.state.counters().stale_answers, 0u);
+}
+
 TEST_F(Recovery, AnImpureResultIsKeptWhereItIsTheOnlyOne) {
   Layer impure = layer_on({2}, "impure");
   impure.pure = false;

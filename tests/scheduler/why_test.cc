@@ -262,6 +262,30 @@ TEST_F(Why, AnswersAreJson) {
   EXPECT_EQ(worker["bound"][0]["key"], second);
 }
 
+TEST_F(Why, AnswersTellOfDeathsAndLifetimes) {
+  cluster.now = std::chrono::seconds(1);
+  msg::RegisterWorker about;
+  about.name = "w1";
+  about.lifetime_ms = 10'000;
+  cluster.handle(WorkerJoined{WorkerId{1}, about});
+  about.name = "w2";
+  about.lifetime_ms = 0;
+  cluster.handle(WorkerJoined{WorkerId{2}, about});
+  cluster.now = std::chrono::seconds(4);
+  cluster.handle(WorkerLost{WorkerId{2}, LossReason::kConnection, "reset"});
+  cluster.now = std::chrono::seconds(5);
+  cluster.handle(Tick{});
+  const auto status = ask(cluster.state, msg::QueryKind::kStatus);
+  EXPECT_EQ(status["workers"][0]["ends_in_s"], 6);
+  EXPECT_EQ(ask(cluster.state, msg::QueryKind::kWorker, "w1")["ends_in_s"], 6);
+  EXPECT_EQ(status["counters"]["workers_died"], 1);
+  ASSERT_EQ(status["deaths"].size(), 1u);
+  EXPECT_EQ(status["deaths"][0]["worker"], "w2");
+  EXPECT_EQ(status["deaths"][0]["cause"], "reset");
+  EXPECT_EQ(status["deaths"][0]["ago_s"], 1);
+  EXPECT_EQ(status["deaths"][0]["certain"], false);
+}
+
 TEST_F(Why, ADumpTellsUnfinishedTasksFirst) {
   const WorkerId w = cluster.worker(/*slots=*/1);
   submit_two_layers();

@@ -9,11 +9,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-Execute begun(std::uint64_t attempt, std::uint32_t index, Time fetched_in = 0ns) {
+Execute begun(std::uint64_t attempt, std::uint32_t index, Time fetched_in = 0ns, Time read_in = 0ns) {
   Execute execute;
   execute.attempt = AttemptId{attempt};
   execute.task = make_task_id(LayerId{7}, index);
   execute.fetched_in = fetched_in;
+  execute.read_in = read_in;
   return execute;
 }
 KernelFinished finished(std::uint64_t attempt, std::chrono::nanoseconds took) {
@@ -26,7 +27,7 @@ nlohmann::json told(const History& history, Time now) {
 
 TEST(History, TellsWhereATasksTimeWent) {
   History history;
-  history.handed_over(begun(1, 12, 30ms), 1s);
+  history.handed_over(begun(1, 12, 30ms, 10ms), 1s);
   history.handed_over(begun(2, 13), 1s);
   history.handed_over(begun(3, 14), 1s);
   history.heard(finished(1, 20ms), 1s + 25ms);
@@ -39,12 +40,14 @@ TEST(History, TellsWhereATasksTimeWent) {
   EXPECT_EQ(first.at("task"), "7/12");
   EXPECT_NEAR(first.at("ago_s").get<double>(), 1, 1e-9);
   EXPECT_NEAR(first.at("transfer_s").get<double>(), 0.03, 1e-9);
+  EXPECT_NEAR(first.at("disk_s").get<double>(), 0.01, 1e-9);
   EXPECT_NEAR(first.at("queued_s").get<double>(), 0.005, 1e-9);
   EXPECT_NEAR(first.at("compute_s").get<double>(), 0.02, 1e-9);
   EXPECT_EQ(first.at("failed"), false);
   EXPECT_EQ(json.at("tasks")[1].at("failed"), true);
   EXPECT_EQ(json.at("counters").at("finished"), 1);
   EXPECT_EQ(json.at("counters").at("failed"), 1);
+  EXPECT_NEAR(json.at("counters").at("disk_s").get<double>(), 0.01, 1e-9);
   EXPECT_NEAR(json.at("counters").at("compute_s").get<double>(), 0.021, 1e-9);
   EXPECT_NEAR(json.at("from_peers")[0].at("bytes_per_s").get<double>(), 1e6, 1e-3);
   EXPECT_TRUE(json.at("from_peers")[1].at("bytes_per_s").is_null()) << "it was never waited for";

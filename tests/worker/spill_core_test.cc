@@ -81,6 +81,25 @@ TEST_F(SpillTest, FiveTimesTheMemoryIsKept) {
   EXPECT_EQ(dropped_files.size(), on_disk.size()) << "no file is left";
 }
 
+TEST_F(SpillTest, TellsHowLongInputsTookFromPeersAndFromDisk) {
+  start(3);
+  make(0, 4);
+  std::uint32_t spilled = 0;  // one that is on disk, whose pair's other half is made to be at a peer
+  while (place(spilled) != Place::kDisk) ASSERT_LT(++spilled, 3u);
+  give(msg::FreeResults{{result(kSource, spilled + 1)}});
+  assign(1, kPair, spilled, {{result(kSource, spilled + 1), kPeer}});
+  for (const Spill& one : std::exchange(spills, {})) give(SpillDone{one.file});
+  ASSERT_EQ(fetches.size(), 1u);
+  ASSERT_EQ(unspills.size(), 1u);
+  now += std::chrono::milliseconds(3);
+  read_back(unspills.front());
+  now += std::chrono::milliseconds(4);
+  answer(fetches.front());
+  ASSERT_EQ(state_of(1), TaskState::kExecuting);
+  EXPECT_EQ(executing.back().read_in, std::chrono::milliseconds(3));
+  EXPECT_EQ(executing.back().fetched_in, std::chrono::milliseconds(7));
+}
+
 TEST_F(SpillTest, WorkThatFitsTouchesNoDisk) {
   start(100);
   make(0, 90);

@@ -131,6 +131,7 @@ struct Execute {
   TaskInputsPtr inputs;       // null: none
   std::uint64_t granted = 0;  // bytes that outputs and scratch may take together
   Time fetched_in{0};         // how long its inputs took to come from others
+  Time read_in{0};            // and, at the same time, from disk
 };
 // Takes the attempt back from the executor if it has not begun: answered by Recalled or TooLate. `cancel`: when it has
 // begun its kernel is asked to stop.

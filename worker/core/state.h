@@ -141,7 +141,8 @@ class WorkerState {
     std::uint64_t granted = 0;                 // of that, reserved: since its inputs were asked for, or its start
     std::uint8_t memory_failures = 0;          // kernels that did not get their memory
     Time fetch_began{0};
-    Time fetched_in{0};        // known when ready
+    Time fetched_in{0};        // until the last piece came from a peer; 0: none did
+    Time read_in{0};           // until the last value came from disk; 0: none did
     bool wanted_back = false;  // while executing: the scheduler asked whether it could have it back
   };
   // A kernel that ran when the scheduler was joined anew.

@@ -248,7 +248,6 @@ void WorkerState::end_awaited(AttemptId before) {
 void WorkerState::become_ready(TaskMap::iterator found) {
   Task& task = found->second;
   leave_state(task);
-  if (task.state == TaskState::kFetching) task.fetched_in = now_ - task.fetch_began;
   task.state = TaskState::kReady;
   ready_.insert(order_of(task));
   if (task.inputs != nullptr) {
@@ -357,6 +356,7 @@ void WorkerState::start_fetching(TaskMap::iterator found) {
   leave_state(task);
   task.state = TaskState::kFetching;
   task.fetch_began = now_;
+  task.fetched_in = task.read_in = Time{0};
   ++fetching_;
   for (const std::uint32_t slot : on_disk) {
     store_.read_back(task.slots[slot].result, {task.attempt, slot}, *actions_);
@@ -383,6 +383,7 @@ void WorkerState::settle_fetches(Fetches::Outcome outcome) {
       Task& task = found->second;
       if (task.state == TaskState::kFetching) {
         fill(task, task.slots[user.slot], arrived.chunk);
+        task.fetched_in = now_ - task.fetch_began;
         if (task.missing == 0) become_ready(found);
       } else if (task.state == TaskState::kAhead) {
         fill(task, task.slots[user.slot], arrived.chunk);
@@ -453,6 +454,7 @@ void WorkerState::settle_read(Store::ReadBack read) {
       answer_failed(found, error.code(), error.what());
       continue;
     }
+    task.read_in = now_ - task.fetch_began;
     if (task.missing == 0) become_ready(found);
   }
 }

@@ -214,7 +214,8 @@ void WorkerState::start(Task& task) {
   task.state = TaskState::kExecuting;
   const bool limited = options_.memory_limit != 0;
   actions_->emplace_back(Execute{task.attempt, task.id, task.inputs,
-                                 limited ? task.granted : std::numeric_limits<std::uint64_t>::max(), task.fetched_in});
+                                 limited ? task.granted : std::numeric_limits<std::uint64_t>::max(), task.fetched_in,
+                                 task.read_in});
 }
 
 void WorkerState::watch_silence() {
