@@ -47,8 +47,8 @@ TEST(KernelLibrary, SaysWhatItIs) {
     EXPECT_EQ(library.table()->abi, static_cast<std::uint32_t>(TEGULA_KERNEL_ABI));
     EXPECT_STREQ(library.table()->name, "cpu");
     EXPECT_EQ(library.table()->level, library.level());
-    for (const char* name : {"tegula.nop", "tegula.busy", "tegula.hog", "tegula.program", "tegula.reduce", "tegula.assemble",
-                             "tegula.from_bytes", "tegula.read_npy", "tegula.write_npy"}) {
+    for (const char* name : {"tegula.nop", "tegula.busy", "tegula.hog", "tegula.program", "tegula.reduce",
+                             "tegula.assemble", "tegula.from_bytes", "tegula.read_npy", "tegula.write_npy"}) {
       EXPECT_STREQ(library.kernel(name).name, name);
     }
   }
