@@ -193,7 +193,8 @@ bool Core::empty() const {
   return layers_.size() == 0 && tasks_.size() == 0 && active_ == 0 && by_wire_session_.empty() &&
          sessions_.size() == free_sessions_.size() + 1 && sessions_[0]->cursors.empty() &&
          ready_requirements_.empty() && by_requirement_.empty() && deaths_.empty() && asked_back_.empty() &&
-         contests_.empty() && delayed_.empty() && jobs_.empty() && moves_.empty() && copies_wanted_.empty() && surplus_.empty();
+         contests_.empty() && delayed_.empty() && jobs_.empty() && moves_.empty() && copies_wanted_.empty() &&
+         surplus_.empty();
 }
 
 SchedulerState::SchedulerState(SchedulerConfig config) : core_(std::make_unique<Core>(config)) {}

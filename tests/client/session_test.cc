@@ -5,9 +5,9 @@
 #include <thread>
 
 #include "tests/client/nop_layers.h"
-#include "tests/support/proxy.h"
 #include "tests/client/tcp_cluster.h"
 #include "tests/support/child_process.h"
+#include "tests/support/proxy.h"
 
 namespace tegula {
 namespace {

@@ -422,8 +422,7 @@ void World::add_worker_choices(std::uint32_t worker, std::vector<Choice>& found)
     // One that has joined another life of the scheduler refuses those that have not.
     if (nodes_[peer].dead || nodes_[peer].joined_in != node.joined_in) {
       found.push_back({Kind::kFetchFails, false, worker, peer, {}});
-    } else if (!line.requests.empty() && !unsure(peer, line.requests.front()) &&
-               may_serve(node, peer)) {
+    } else if (!line.requests.empty() && !unsure(peer, line.requests.front()) && may_serve(node, peer)) {
       found.push_back({Kind::kServe, false, worker, peer, {}});
       if (busy_answers_ < scenario_->busy_answers) found.push_back({Kind::kServeBusy, true, worker, peer, {}});
     }
@@ -918,8 +917,8 @@ void World::drop_file(Node& node, worker::FileId number) {
 // It has not heard yet what its results are called: it says that it is busy, as good as being asked later.
 bool World::unsure(std::uint32_t peer, const worker::StartFetch& fetch) const {
   const worker::WorkerState& core = *nodes_[peer].core;
-  return core.inventory_parts() != 0 &&
-         !std::all_of(fetch.items.begin(), fetch.items.end(), [&](const auto& item) { return core.keeps(item.result); });
+  return core.inventory_parts() != 0 && !std::all_of(fetch.items.begin(), fetch.items.end(),
+                                                     [&](const auto& item) { return core.keeps(item.result); });
 }
 
 void World::break_line(std::uint32_t asker, std::uint32_t peer) {

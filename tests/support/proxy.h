@@ -18,8 +18,8 @@ class Proxy {
   Proxy& operator=(const Proxy&) = delete;
 
   std::string address() const { return "tcp://127.0.0.1:" + std::to_string(port_); }
-  void cut();             // every connection, in mid-stream
-  void refuse(bool yes);  // new ones are closed at once
+  void cut();                                                 // every connection, in mid-stream
+  void refuse(bool yes);                                      // new ones are closed at once
   void retarget(std::uint16_t port) { target_port_ = port; }  // of new ones
   unsigned connections() const { return accepted_; }
 

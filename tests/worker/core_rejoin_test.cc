@@ -67,7 +67,7 @@ TEST_F(RejoinTest, ResultsAreToldByWhatTheyAreAndFoundByTheirNewNames) {
 
 TEST_F(RejoinTest, AttemptsThatNoThreadRunsAreDroppedWithoutAnAnswer) {
   start(1);
-  assign(1, kSource, 0);                              // runs
+  assign(1, kSource, 0);  // runs
   const std::uint64_t reserved = state->reserved_bytes();
   assign(2, kAdd, 5, {{result(kSource, 5), kPeer}});  // fetches
   assign(3, kAdd, 0);                                 // ahead
