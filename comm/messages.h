@@ -110,11 +110,11 @@ constexpr std::uint64_t mix(AttemptId attempt) {
   x = (x ^ (x >> 29)) * 0xAF251AF3B0F025B5ull;
   return x ^ (x >> 32);
 }
-// What a worker got from another one since its last heartbeat.
+// What a worker got from another one since its last heartbeat: how many requests, and the fastest of them.
 struct Transfers {
   WorkerId from{};
-  std::uint64_t small = 0, small_ns = 0;             // requests for less than kSmall bytes in all, and what they took
-  std::uint64_t large = 0, large_ns = 0, bytes = 0;  // the others, and what they brought
+  std::uint64_t small = 0, small_ns = 0;             // requests for less than kSmall bytes in all
+  std::uint64_t large = 0, large_ns = 0, bytes = 0;  // the others; bytes of the fastest
   static constexpr std::uint64_t kSmall = 64u << 10;
 };
 struct WorkerHeartbeat {

@@ -290,7 +290,7 @@ struct WorkerHeartbeat {
   transfers @18 :List(Transfers);  # since the last heartbeat
 }
 
-# Requests for less than 64 KiB, whose time is latency, and the others.
+# Requests for less than 64 KiB, whose time is latency, and the others; how many, and times and bytes of the fastest.
 struct Transfers {
   from @0 :UInt32;
   small @1 :UInt64;

@@ -202,7 +202,6 @@ void Core::list_holders(const Task& task, Worker& worker, msg::Assign& assign) {
         introduce(worker, peer);
         assign.holders.push_back({{source.id, input.output}, worker_at(peer).id});
       }
-      note_arriving(worker, {source.id, input.output}, source, task.attempt);
     });
   }
 }
@@ -215,7 +214,6 @@ void Core::unbind(Slot slot) {
   tasks_[last].position = task.position;
   worker.bound.pop_back();
   worker.attempts_hash ^= msg::mix(task.attempt);
-  forget_arriving(worker, task.attempt);
   task.followers = 0;
   if (task.missing != 0) {
     count_follower(task, -1);

@@ -196,8 +196,6 @@ struct Core {
   double seconds_between(const Worker& from, const Worker& to, std::uint64_t bytes) const;
   double seconds_to_fetch(const Task& task, const Worker& to) const;
   static double assumed_latency();  // seconds
-  static void note_arriving(Worker& to, const ResultId& result, const Task& source, AttemptId attempt);
-  static void forget_arriving(Worker& to, AttemptId attempt);
   // Beside what a transfer takes: nothing, or very long where an input is held only by workers that this one could not
   // reach lately.
   double detour(const Task& task, const Worker& to) const;

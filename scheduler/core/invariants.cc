@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 
 #include "scheduler/core/core.h"
 
@@ -238,7 +237,6 @@ class Checker {
       check(worker.to_free.empty(), "results not freed");
       slots += worker.credit() + worker.bound.size();
       check_resources(worker);
-      check_arriving(worker);
       const WorkerGroup& group = core_.groups_[worker.group];
       check(group.credit.contains(slot) == (worker.credit() != 0), "credit not offered");
       check(group.load.contains(slot) == !worker.ready.empty(), "load not known");
@@ -352,14 +350,6 @@ class Checker {
       if (worker->retiring == 0) continue;
       check(worker->ready.empty(), "tasks queued for a worker that is to leave");
       check(core_.jobs_.contains(worker->retiring), "a worker retires for no job");
-    }
-  }
-
-  void check_arriving(const Worker& worker) {
-    std::set<AttemptId> bound;
-    for (const Slot slot : worker.bound) bound.insert(core_.tasks_[slot].attempt);
-    for (const auto& [result, attempt] : worker.arriving) {
-      check(bound.contains(attempt), "a value is expected of an attempt that is over");
     }
   }
 

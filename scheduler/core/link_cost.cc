@@ -6,7 +6,7 @@ namespace tegula::scheduler {
 namespace {
 
 constexpr double kMostChange = 8;
-constexpr double kWeight = 0.25;  // of a report; it sums up all transfers since the last one
+constexpr double kWeight = 0.25;  // of a report
 
 void blend(double& mean, double sample) {
   sample = std::max(sample, 1e-3);
@@ -16,14 +16,10 @@ void blend(double& mean, double sample) {
 }  // namespace
 
 void LinkCost::observe(const msg::Transfers& transfers) {
-  if (transfers.small != 0) {
-    blend(latency_ns_, static_cast<double>(transfers.small_ns) / static_cast<double>(transfers.small));
-  }
-  if (transfers.bytes == 0) return;
-  // What was asked for together came after one latency each.
-  const double asking = latency_ns_ * static_cast<double>(transfers.large);
-  const double took = static_cast<double>(transfers.large_ns);
-  blend(ns_per_byte_, std::max(took - asking, took / 2) / static_cast<double>(transfers.bytes));
+  if (transfers.small != 0) blend(latency_ns_, static_cast<double>(transfers.small_ns));
+  if (transfers.large == 0 || transfers.bytes == 0) return;
+  const auto took = static_cast<double>(transfers.large_ns);
+  blend(ns_per_byte_, std::max(took - latency_ns_, took / 2) / static_cast<double>(transfers.bytes));
 }
 
 }  // namespace tegula::scheduler

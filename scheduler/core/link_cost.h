@@ -7,8 +7,9 @@
 
 namespace tegula::scheduler {
 
-// Latency and bandwidth, of one pair of workers or of many. The last reports count most, and none for more than eight
-// times what was known: a worker that was stopped, or a queue at one peer, looks like a slow link.
+// Latency and bandwidth, of one pair of workers or of many: what the way can do, by the fastest transfer of each
+// report. (What transfers take on the average tells of queues, which are gone when the next task is placed; placing
+// tasks by that piles them up.) The last reports count most, and none for more than eight times what was known.
 class LinkCost {
  public:
   void observe(const msg::Transfers& transfers);

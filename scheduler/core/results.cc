@@ -199,7 +199,6 @@ void Core::on_returned(Worker& worker, msg::TaskReturned& message) {
 
 void Core::on_replicas_added(Worker& worker, const msg::ReplicasAdded& message) {
   for (ResultId result : message.results) {
-    worker.arriving.erase(result);
     LayerRecord* layer = layers_.find(layer_of(result.task));
     if (layer != nullptr && !result_exists(result)) {
       expel(worker, LossReason::kProtocol,

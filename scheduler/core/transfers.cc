@@ -1,6 +1,8 @@
 // How long a task's inputs would be on their way to a worker. Each pair of workers has its own bandwidth once it has
-// moved something; until then what is known of the two, else of all, else what the configuration assumes. A value that
-// is on its way to the worker for another of its tasks costs nothing once more.
+// moved something; until then what is known of the two, else of all, else what the configuration assumes.
+//
+// What is on its way to the worker for another of its tasks is counted again. Taken for free, it draws tasks to workers
+// that have begun to fetch a neighbourhood and away from who holds it: stencils took half as long again.
 #include <algorithm>
 
 #include "scheduler/core/core.h"
@@ -11,7 +13,6 @@ namespace {
 constexpr double kAssumedLatencyNs = 200e3;    // of asking, until something small is there
 constexpr std::uint64_t kNotable = 64u << 10;  // bytes below which only latency counts
 constexpr std::size_t kMostPeers = 256;        // of a worker, whose links are told apart
-constexpr std::size_t kMostArriving = 256;     // values that are known to be on their way to a worker
 constexpr std::size_t kMostHolders = 4;        // of a value that are compared
 constexpr std::size_t kMostReports = 64;       // of a heartbeat
 
@@ -69,7 +70,7 @@ double Core::seconds_to_fetch(const Task& task, const Worker& to) const {
       const Task& made = tasks_[slot];
       const Output& output = made.output(input.output);
       const auto holders = output.replicas.span();
-      if (output.replicas.contains(to.slot) || to.arriving.contains({made.id, input.output})) return;
+      if (output.replicas.contains(to.slot)) return;
       double fastest = holders.empty() ? kAssumedLatencyNs * 1e-9 : 1e9;
       for (std::size_t i = 0; i < std::min(holders.size(), kMostHolders); ++i) {
         fastest = std::min(fastest, seconds_between(worker_at(holders[i]), to, output.nbytes));
@@ -78,17 +79,6 @@ double Core::seconds_to_fetch(const Task& task, const Worker& to) const {
     });
   }
   return seconds + detour(task, to);
-}
-
-void Core::note_arriving(Worker& to, const ResultId& result, const Task& source, AttemptId attempt) {
-  if (source.output(result.output).nbytes < kNotable || to.arriving.size() >= kMostArriving) return;
-  to.arriving.try_emplace(result, attempt);
-}
-
-// What the attempt was to bring has come, or is not to be expected.
-void Core::forget_arriving(Worker& to, AttemptId attempt) {
-  if (to.arriving.empty()) return;
-  std::erase_if(to.arriving, [attempt](const auto& entry) { return entry.second == attempt; });
 }
 
 }  // namespace tegula::scheduler

@@ -84,7 +84,6 @@ struct Worker {
 
   LinkCost link_in, link_out;                        // of transfers to and from it, whoever the other one is
   std::unordered_map<WorkerId, LinkCost> link_from;  // of some that it got something from
-  std::unordered_map<ResultId, AttemptId> arriving;  // large values that bound tasks bring here
 
   std::uint32_t parts_due = 0;            // of its inventory, that were announced and have not come
   std::uint64_t results_brought = 0;      // in `inventory`

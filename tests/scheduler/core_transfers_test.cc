@@ -16,7 +16,7 @@ class Transfers : public testing::Test {
   Transfers() { cluster.submit(client, {source, sink}, {{1, 0, 0, 1}}); }
   void report(WorkerId to, WorkerId from, double bytes_per_second) {
     msg::WorkerHeartbeat beat;
-    beat.transfers = {{from, 4, 4 * 100'000, 1, static_cast<std::uint64_t>(kValue / bytes_per_second * 1e9), kValue}};
+    beat.transfers = {{from, 4, 100'000, 1, static_cast<std::uint64_t>(kValue / bytes_per_second * 1e9), kValue}};
     cluster.from_worker(to, std::move(beat));
   }
   void grant(WorkerId worker, std::uint64_t slots) {
@@ -71,7 +71,7 @@ TEST(LinkCosts, AreMeansThatOneReportHardlyMoves) {
   LinkCost link;
   EXPECT_FALSE(link.knows_bandwidth());
   EXPECT_FALSE(link.knows_latency());
-  for (int i = 0; i < 50; ++i) link.observe({WorkerId{1}, 10, 10 * 100'000, 1, 1'100'000, 1'000'000});
+  for (int i = 0; i < 50; ++i) link.observe({WorkerId{1}, 10, 100'000, 1, 1'100'000, 1'000'000});
   EXPECT_NEAR(link.latency_ns(), 100'000, 1);
   EXPECT_NEAR(link.ns_per_byte(), 1, 1e-6) << "beside the latency of asking";
   link.observe({WorkerId{1}, 1, 100'000, 1, 3'600'000'000'000, 1'000'000});  // an hour

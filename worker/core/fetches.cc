@@ -204,12 +204,11 @@ void Fetches::count_transfer(const Request& request, const msg::FetchReply& repl
   msg::Transfers& got = peers_[request.peer].got;
   got.from = request.peer;
   if (bytes < msg::Transfers::kSmall) {
-    ++got.small;
-    got.small_ns += took;
-  } else {
-    ++got.large;
-    got.large_ns += took;
-    got.bytes += bytes;
+    if (got.small++ == 0 || took < got.small_ns) got.small_ns = took;
+  } else if (got.large++ == 0 || static_cast<double>(took) * static_cast<double>(got.bytes) <
+                                     static_cast<double>(got.large_ns) * static_cast<double>(bytes)) {
+    got.large_ns = took;
+    got.bytes = bytes;
   }
   given_.insert(request.peer);
 }
