@@ -19,7 +19,8 @@ void LinkCost::observe(const msg::Transfers& transfers) {
   if (transfers.small != 0) blend(latency_ns_, static_cast<double>(transfers.small_ns));
   if (transfers.large == 0 || transfers.bytes == 0) return;
   const auto took = static_cast<double>(transfers.large_ns);
-  blend(ns_per_byte_, std::max(took - latency_ns_, took / 2) / static_cast<double>(transfers.bytes));
+  const double asking = knows_latency() ? latency_ns_ : kAssumedLatencyNs;
+  blend(ns_per_byte_, std::max(took - asking, took / 2) / static_cast<double>(transfers.bytes));
 }
 
 }  // namespace tegula::scheduler

@@ -10,7 +10,6 @@
 namespace tegula::scheduler {
 namespace {
 
-constexpr double kAssumedLatencyNs = 200e3;    // of asking, until something small is there
 constexpr std::uint64_t kNotable = 64u << 10;  // bytes below which only latency counts
 constexpr std::size_t kMostPeers = 256;        // of a worker, whose links are told apart
 constexpr std::size_t kMostHolders = 4;        // of a value that are compared
