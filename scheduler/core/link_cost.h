@@ -10,8 +10,8 @@ namespace tegula::scheduler {
 constexpr double kAssumedLatencyNs = 200e3;  // of asking, until something small is there
 
 // Latency and bandwidth, of one pair of workers or of many: what the way can do, by the fastest transfer of each
-// report. (What transfers take on the average tells of queues, which are gone when the next task is placed; placing
-// tasks by that piles them up.) The last reports count most, and none for more than eight times what was known.
+// report. (What transfers take on the average tells of queues, which are gone when the next task is placed.) The last
+// reports count most, and none for more than eight times what was known.
 class LinkCost {
  public:
   void observe(const msg::Transfers& transfers);
