@@ -252,6 +252,7 @@ void lend_for(EventLoop& loop, const std::function<void()>& work) {
 TEST(EventLoop, AThreadThatLendsItselfRunsTheLoop) {
   EventLoop loop;
   loop.start("test-loop");
+  loop.run_and_wait([] {});  // a thread that has yet to begin would take its turn back from the one that lends itself
   std::vector<std::string> order;
   lend_for(loop, [&] {
     EXPECT_TRUE(loop.in_loop());
