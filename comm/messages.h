@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -14,6 +16,7 @@
 #include "src/chunk.h"
 #include "src/graph.h"
 #include "src/ids.h"
+#include "src/one_of.h"
 #include "tegula/error.h"
 
 namespace tegula::msg {
@@ -427,7 +430,7 @@ struct FetchReply {
   std::vector<Item> items;  // as asked
 };
 
-using Message =
+using MessageAlternatives =
     std::variant<RegisterWorker, TaskFinished, TaskFailed, TaskReturned, TaskRunning, ReplicasAdded, ReplicasDropped,
                  GrantSlots, WorkerHeartbeat, WorkerLeaving, WorkerDraining, WorkerDied, WorkerRegistered,
                  WorkerRefused, DefineLayer, ForgetLayer, WorkerAddress, Assign, Retract, FreeResults, Shutdown,
@@ -435,6 +438,20 @@ using Message =
                  SubscribeProgress, ClientAttached, SubmitAccepted, SubmitRefused, ResultReady, ResultErred, ResultLost,
                  Progress, StatusReply, Fetch, FetchReply, AcquireReplicas, Query, Command, QueryReply, WorkerGone,
                  QueryNextUse, NextUse, Inventory, InventoryTaken>;
+
+// One of them. Copies, moves and ends of so many types are compiled once (messages.cc), not in every file that holds a
+// message.
+class Message : public MessageAlternatives {
+ public:
+  Message();
+  template <OneOf<MessageAlternatives> T>
+  Message(T&& message) : MessageAlternatives(std::in_place_type<std::remove_cvref_t<T>>, std::forward<T>(message)) {}
+  Message(const Message& other);
+  Message(Message&& other) noexcept;
+  Message& operator=(const Message& other);
+  Message& operator=(Message&& other) noexcept;
+  ~Message();
+};
 
 std::string_view name_of(const Message& message);  // "TaskFinished", for logs
 

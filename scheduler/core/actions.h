@@ -3,11 +3,14 @@
 
 #include <cstdint>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <variant>
 
 #include "comm/messages.h"
 #include "scheduler/core/events.h"
 #include "src/ids.h"
+#include "src/one_of.h"
 
 namespace tegula::scheduler {
 
@@ -43,6 +46,19 @@ struct Persist {
   ConnectionId connection{};
 };
 
-using Action = std::variant<SendToWorker, SendToClient, CloseWorker, CloseClient, Report, Persist>;
+using ActionAlternatives = std::variant<SendToWorker, SendToClient, CloseWorker, CloseClient, Report, Persist>;
+
+// One of them, with special members that are compiled once (actions.cc); see msg::Message.
+class Action : public ActionAlternatives {
+ public:
+  Action();
+  template <OneOf<ActionAlternatives> T>
+  Action(T&& one) : ActionAlternatives(std::in_place_type<std::remove_cvref_t<T>>, std::forward<T>(one)) {}
+  Action(const Action& other);
+  Action(Action&& other) noexcept;
+  Action& operator=(const Action& other);
+  Action& operator=(Action&& other) noexcept;
+  ~Action();
+};
 
 }  // namespace tegula::scheduler

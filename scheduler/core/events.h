@@ -5,11 +5,14 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <variant>
 #include <vector>
 
 #include "comm/messages.h"
 #include "src/ids.h"
+#include "src/one_of.h"
 
 namespace tegula::scheduler {
 
@@ -90,7 +93,20 @@ struct ClientLost {
 // Time passes. Wanted every 20 to 100 ms, and at once whenever `SchedulerState::busy()` says so.
 struct Tick {};
 
-using Event = std::variant<WorkerJoined, FromWorker, WorkerLost, DeathReported, ClientConnected, FromClient, ClientLost,
-                           SessionRestored, Tick>;
+using EventAlternatives = std::variant<WorkerJoined, FromWorker, WorkerLost, DeathReported, ClientConnected, FromClient,
+                                       ClientLost, SessionRestored, Tick>;
+
+// One of them, with special members that are compiled once (events.cc); see msg::Message.
+class Event : public EventAlternatives {
+ public:
+  Event();
+  template <OneOf<EventAlternatives> T>
+  Event(T&& one) : EventAlternatives(std::in_place_type<std::remove_cvref_t<T>>, std::forward<T>(one)) {}
+  Event(const Event& other);
+  Event(Event&& other) noexcept;
+  Event& operator=(const Event& other);
+  Event& operator=(Event&& other) noexcept;
+  ~Event();
+};
 
 }  // namespace tegula::scheduler

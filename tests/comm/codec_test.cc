@@ -77,7 +77,8 @@ TEST_P(CodecMessages, NeedWhatWasMeasured) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, CodecMessages, testing::Range(std::size_t{0}, std::variant_size_v<msg::Message>),
+INSTANTIATE_TEST_SUITE_P(All, CodecMessages,
+                         testing::Range(std::size_t{0}, std::variant_size_v<msg::MessageAlternatives>),
                          [](const auto& test) {
                            std::mt19937_64 random(1);
                            return std::string(name_of(random_message(random, test.param)));

@@ -156,7 +156,7 @@ msg::Message make_message(Filler& filler, std::size_t which, std::index_sequence
   msg::Message message;
   const auto make = [&]<std::size_t K>() {
     if (K != which) return;
-    std::variant_alternative_t<K, msg::Message> value;
+    std::variant_alternative_t<K, msg::MessageAlternatives> value;
     filler.fill(value);
     message = std::move(value);
   };
@@ -227,11 +227,11 @@ class Writer {
 
 msg::Message random_message(std::mt19937_64& random, std::size_t which) {
   Filler filler(random);
-  return make_message(filler, which, std::make_index_sequence<std::variant_size_v<msg::Message>>());
+  return make_message(filler, which, std::make_index_sequence<std::variant_size_v<msg::MessageAlternatives>>());
 }
 
 msg::Message random_message(std::mt19937_64& random) {
-  return random_message(random, random() % std::variant_size_v<msg::Message>);
+  return random_message(random, random() % std::variant_size_v<msg::MessageAlternatives>);
 }
 
 Chunk random_chunk(std::mt19937_64& random, std::int64_t most_elements) {

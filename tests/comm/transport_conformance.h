@@ -122,8 +122,8 @@ TEST_P(TransportConformance, AnyMessageArrivesAsSent) {
   ASSERT_NE(far, nullptr);
   std::mt19937_64 random(2);
   std::vector<msg::Message> sent;
-  for (std::size_t i = 0; i < 3 * std::variant_size_v<msg::Message>; ++i) {
-    sent.push_back(random_message(random, i % std::variant_size_v<msg::Message>));
+  for (std::size_t i = 0; i < 3 * std::variant_size_v<msg::MessageAlternatives>; ++i) {
+    sent.push_back(random_message(random, i % std::variant_size_v<msg::MessageAlternatives>));
     near->send(sent.back());
   }
   ASSERT_TRUE(far->wait_messages(sent.size()));

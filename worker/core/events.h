@@ -6,12 +6,15 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <variant>
 #include <vector>
 
 #include "comm/messages.h"
 #include "src/chunk.h"
 #include "src/ids.h"
+#include "src/one_of.h"
 #include "tegula/error.h"
 
 namespace tegula::worker {
@@ -101,11 +104,24 @@ struct OrphanEnded {
 };
 struct Tick {};  // only the time has changed
 
-using Event =
+using EventAlternatives =
     std::variant<Tick, msg::Assign, KernelFinished, msg::FreeResults, msg::Retract, msg::DefineLayer, msg::ForgetLayer,
                  msg::WorkerAddress, msg::WorkerGone, msg::WorkerRegistered, msg::FetchReply, FetchFailed, KernelFailed,
                  KernelNeeds, Recalled, TooLate, msg::AcquireReplicas, SpillDone, SpillFailed, Unspilled, UnspillFailed,
                  LoanEnded, msg::NextUse, Await, Rejoin, OrphanEnded, msg::InventoryTaken>;
+
+// One of them, with special members that are compiled once (events.cc); see msg::Message.
+class Event : public EventAlternatives {
+ public:
+  Event();
+  template <OneOf<EventAlternatives> T>
+  Event(T&& one) : EventAlternatives(std::in_place_type<std::remove_cvref_t<T>>, std::forward<T>(one)) {}
+  Event(const Event& other);
+  Event(Event&& other) noexcept;
+  Event& operator=(const Event& other);
+  Event& operator=(Event&& other) noexcept;
+  ~Event();
+};
 
 // ---- actions --------------------------------------------------------------------------------------------------------
 struct SendToScheduler {
@@ -162,7 +178,20 @@ struct DropSpilled {
 };
 // A kernel did not get its memory: free blocks go back to the system. Not answered.
 struct TrimMemory {};
-using Action = std::variant<SendToScheduler, Execute, StartFetch, Recall, ReleaseLayer, AttemptEnded, Spill, Unspill,
-                            DropSpilled, TrimMemory, ClosePeer>;
+using ActionAlternatives = std::variant<SendToScheduler, Execute, StartFetch, Recall, ReleaseLayer, AttemptEnded, Spill,
+                                        Unspill, DropSpilled, TrimMemory, ClosePeer>;
+
+// One of them, with special members that are compiled once (events.cc); see msg::Message.
+class Action : public ActionAlternatives {
+ public:
+  Action();
+  template <OneOf<ActionAlternatives> T>
+  Action(T&& one) : ActionAlternatives(std::in_place_type<std::remove_cvref_t<T>>, std::forward<T>(one)) {}
+  Action(const Action& other);
+  Action(Action&& other) noexcept;
+  Action& operator=(const Action& other);
+  Action& operator=(Action&& other) noexcept;
+  ~Action();
+};
 
 }  // namespace tegula::worker
