@@ -127,7 +127,7 @@ TEGULA_CODEC(TaskReturned);
 TEGULA_CODEC(TaskRunning);
 TEGULA_CODEC(ReplicasAdded);
 TEGULA_CODEC(ReplicasDropped);
-TEGULA_CODEC(GrantSlots);
+TEGULA_CODEC(GrantCredit);
 TEGULA_CODEC(WorkerHeartbeat);
 TEGULA_CODEC(WorkerLeaving);
 TEGULA_CODEC(WorkerDraining);

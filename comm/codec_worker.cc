@@ -49,6 +49,7 @@ void write(wire::Message::Builder message, const msg::RegisterWorker& m) {
   write_text(to.initKernelLevel(list_size(m.kernel_level.size())), m.kernel_level);
   write_texts(to.initKernels(list_size(m.kernels.size())), m.kernels);
   to.setSlotsGranted(m.slots_granted);
+  to.setKibGranted(m.kib_granted);
   write_resources(to.initResources(list_size(m.resources.size())), m.resources);
   to.setNanny(m.nanny);
   to.setLife(m.life);
@@ -67,6 +68,7 @@ static msg::RegisterWorker read(wire::RegisterWorker::Reader from) {
   m.kernel_level = read_text(from.getKernelLevel());
   m.kernels = read_texts(from.getKernels());
   m.slots_granted = from.getSlotsGranted();
+  m.kib_granted = from.getKibGranted();
   m.resources = read_resources(from.getResources());
   m.nanny = from.getNanny();
   m.life = from.getLife();
@@ -172,9 +174,11 @@ void write(wire::Message::Builder message, const msg::ReplicasDropped& m) {
   write_results(message.initReplicasDropped(list_size(m.results.size())), m.results);
 }
 
-std::uint64_t words(const msg::GrantSlots&) { return 0; }
-void write(wire::Message::Builder message, const msg::GrantSlots& m) {
-  message.initGrantSlots().setSlotsGranted(m.slots_granted);
+std::uint64_t words(const msg::GrantCredit&) { return 0; }
+void write(wire::Message::Builder message, const msg::GrantCredit& m) {
+  auto to = message.initGrantCredit();
+  to.setSlots(m.slots);
+  to.setKib(m.kib);
 }
 
 std::uint64_t words(const msg::WorkerHeartbeat& m) {
@@ -341,6 +345,7 @@ static void write_assign(To to, const msg::Assign& m) {
   to.setAttempt(number(m.attempt));
   to.setTask(number(m.task));
   to.setPriority(m.priority);
+  to.setKib(m.kib);
   if (!m.holders.empty()) write_holders(to.initHolders(list_size(m.holders.size())), m.holders);
 }
 void write(wire::Message::Builder message, const msg::Assign& m) {
@@ -363,6 +368,7 @@ static msg::Assign read_assign(From from) {
   m.task = static_cast<TaskId>(from.getTask());
   m.priority = from.getPriority();
   m.holders = read_holders(from.getHolders());
+  m.kib = from.getKib();
   return m;
 }
 static msg::Assign read(wire::AssignAhead::Reader from) {
@@ -443,8 +449,8 @@ bool read_worker_message(wire::Message::Reader from, std::vector<msg::Message>& 
     case wire::Message::TASK_FINISHED:
       batch.emplace_back(read(from.getTaskFinished()));
       return true;
-    case wire::Message::GRANT_SLOTS:
-      batch.emplace_back(msg::GrantSlots{from.getGrantSlots().getSlotsGranted()});
+    case wire::Message::GRANT_CREDIT:
+      batch.emplace_back(msg::GrantCredit{from.getGrantCredit().getSlots(), from.getGrantCredit().getKib()});
       return true;
     case wire::Message::REGISTER_WORKER:
       batch.emplace_back(read(from.getRegisterWorker()));

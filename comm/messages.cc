@@ -19,7 +19,7 @@ std::string_view name_of(const Message& message) {
                                                                                                     "TaskRunning",
                                                                                                     "ReplicasAdded",
                                                                                                     "ReplicasDropped",
-                                                                                                    "GrantSlots",
+                                                                                                    "GrantCredit",
                                                                                                     "WorkerHeartbeat",
                                                                                                     "WorkerLeaving",
                                                                                                     "WorkerDraining",

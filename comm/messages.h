@@ -40,11 +40,12 @@ struct RegisterWorker {
   std::uint64_t memory_limit = 0;    // bytes; 0: none
   std::string kernel_level;          // "v4"
   std::vector<std::string> kernels;  // names, sorted
-  std::uint64_t slots_granted = 0;   // the first grant
-  std::vector<Resource> resources;   // each name once
-  std::uint64_t nanny = 0;           // who reports its death: a random number, known to these three only; 0: nobody
-  std::uint32_t life = 0;            // the nanny's count of the processes of this name
-  std::uint64_t lifetime_ms = 0;     // until it ends in any case, from now; 0: not known
+  std::uint64_t slots_granted = 0;   // the first GrantCredit
+  std::uint64_t kib_granted = ~std::uint64_t{0};
+  std::vector<Resource> resources;  // each name once
+  std::uint64_t nanny = 0;          // who reports its death: a random number, known to these three only; 0: nobody
+  std::uint32_t life = 0;           // the nanny's count of the processes of this name
+  std::uint64_t lifetime_ms = 0;    // until it ends in any case, from now; 0: not known
   // Of the process, random: one that registers again replaces its former self, whose connection is gone or as good as.
   std::uint64_t instance = 0;
   std::uint32_t inventory_parts = 0;  // that follow once it is registered: what it holds from before
@@ -101,10 +102,13 @@ struct ReplicasDropped {
 struct QueryNextUse {
   std::vector<ResultId> results;
 };
-// Slot credit, cumulative since registration (DESIGN D8): the scheduler may have bound at most this many attempts in
-// all.
-struct GrantSlots {
-  std::uint64_t slots_granted = 0;
+// Credit, cumulative since registration (DESIGN D8). The scheduler may have bound at most `slots` attempts in all.
+// Tasks that other workers could run as well come only while Assign::kib of all attempts together is less than `kib`;
+// the last one may go beyond.
+struct GrantCredit {
+  static constexpr std::uint64_t kNoLimit = ~std::uint64_t{0};
+  std::uint64_t slots = 0;
+  std::uint64_t kib = kNoLimit;
 };
 // The mixing function of the hash below.
 constexpr std::uint64_t mix(AttemptId attempt) {
@@ -222,6 +226,9 @@ struct Assign {
     AttemptId attempt{};
   };
   std::vector<Awaited> awaited;
+  // Memory that it was taken to need there when it was bound, rounded up: missing inputs, and the outputs or what was
+  // asked for. 0 for tasks bound ahead, and for workers without a limit.
+  std::uint32_t kib = 0;
 };
 // Asks for an attempt back. Answered by TaskReturned when it had not started. Otherwise, with `cancel` (nobody needs it
 // any more) the worker lets it finish (abandoned: the result is not kept) and answers TaskReturned then; without (it
@@ -432,7 +439,7 @@ struct FetchReply {
 
 using MessageAlternatives =
     std::variant<RegisterWorker, TaskFinished, TaskFailed, TaskReturned, TaskRunning, ReplicasAdded, ReplicasDropped,
-                 GrantSlots, WorkerHeartbeat, WorkerLeaving, WorkerDraining, WorkerDied, WorkerRegistered,
+                 GrantCredit, WorkerHeartbeat, WorkerLeaving, WorkerDraining, WorkerDied, WorkerRegistered,
                  WorkerRefused, DefineLayer, ForgetLayer, WorkerAddress, Assign, Retract, FreeResults, Shutdown,
                  AttachClient, Submit, ReleaseWants, ForgetLayers, CancelWants, CloseClient, QueryStatus,
                  SubscribeProgress, ClientAttached, SubmitAccepted, SubmitRefused, ResultReady, ResultErred, ResultLost,

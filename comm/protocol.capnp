@@ -30,6 +30,7 @@ struct Message {
       task @1 :UInt64;
       priority @2 :Int64;      # smaller first
       holders @3 :List(Holder);
+      kib @61 :UInt32;         # of memory
     }
     taskFinished :group {
       attempt @4 :UInt64;
@@ -37,8 +38,9 @@ struct Message {
       computeNs @6 :UInt64;
       nbytes @7 :List(UInt64); # one per output
     }
-    grantSlots :group {
-      slotsGranted @8 :UInt64; # cumulative
+    grantCredit :group {
+      slots @8 :UInt64;        # cumulative, both
+      kib @62 :UInt64;
     }
     resultReady :group {
       task @9 :UInt64;
@@ -122,6 +124,7 @@ struct AssignAhead {
   priority @2 :Int64;
   holders @3 :List(Holder);
   awaited @4 :List(Awaited);
+  kib @5 :UInt32;
 
   struct Awaited {
     task @0 :UInt64;
@@ -224,6 +227,7 @@ struct RegisterWorker {
   lifetimeMs @12 :UInt64;  # 0: not known
   instance @13 :UInt64;
   inventoryParts @14 :UInt32;
+  kibGranted @15 :UInt64;
 }
 
 struct WorkerDied {

@@ -214,6 +214,7 @@ class Answer {
             {"waiting", beat.waiting},
             {"slots_granted", worker.slots_granted},
             {"slots_spent", worker.slots_spent},
+            {"memory_credit", worker.memory_credit ? Json(*worker.memory_credit) : Json()},
             {"occupancy_s", typical * worker.processing},
             {"last_heard_s", seconds(state_.time() - worker.last_heard)}};
   }

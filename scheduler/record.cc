@@ -338,10 +338,10 @@ struct Describer {
           if constexpr (requires { m.attempt; })
             text += fmt::format(", attempt {}", static_cast<std::uint64_t>(m.attempt));
           if constexpr (requires {
-                          m.slots_granted;
-                          m.slots_granted + 1;
+                          m.slots;
+                          m.kib;
                         })
-            text += fmt::format(" of {}", m.slots_granted);
+            text += fmt::format(" of {} slots and {} KiB", m.slots, m.kib);
           if constexpr (requires { m.subject; }) text += fmt::format(" '{}'", m.subject);
           if constexpr (requires { m.sequence; }) text += fmt::format(" #{}", m.sequence);
           if constexpr (requires { m.layers.front()->name; }) text += fmt::format(", {} layers", m.layers.size());

@@ -62,9 +62,11 @@ class CanonicalHash {
   struct Counted {
     std::uint64_t spent = 0;
     std::uint64_t answered = 0;
+    std::uint64_t spent_kib = 0;
   };
   void set_counted(WorkerId worker, Counted counted) { counted_[worker] = counted; }
   void spent(WorkerId worker, std::uint64_t count) { add(count - counted_[worker].spent); }
+  void spent_kib(WorkerId worker, std::uint64_t kib) { add(kib - counted_[worker].spent_kib); }
   void answered(WorkerId worker, std::uint64_t count) { add(count - counted_[worker].answered); }
 
   // Which buffer: numbered in the order of their first mention since begin_buffers().

@@ -277,7 +277,8 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
     registration.kernel_level = kernels->level();
     registration.kernels = kernels->names();
     registration.resources = options.resources;
-    registration.slots_granted = core->slots_granted();
+    registration.slots_granted = core->granted().slots;
+    registration.kib_granted = core->granted().kib;
     if (options.lifetime > Time{0}) {
       const Time left = std::max(options.lifetime - (now() - started), Time(std::chrono::milliseconds(1)));
       registration.lifetime_ms = static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(left).count());

@@ -51,8 +51,8 @@ void ListScheduler::on(FromWorker& event) {
     finished(worker, *done);
   } else if (const auto* returned_task = std::get_if<msg::TaskReturned>(&event.message)) {
     returned(*returned_task);
-  } else if (const auto* grant = std::get_if<msg::GrantSlots>(&event.message)) {
-    workers_[worker].granted = std::max(workers_[worker].granted, grant->slots_granted);
+  } else if (const auto* grant = std::get_if<msg::GrantCredit>(&event.message)) {
+    workers_[worker].granted = std::max(workers_[worker].granted, grant->slots);
     touched_.push_back(worker);
   } else if (const auto* failed = std::get_if<msg::TaskFailed>(&event.message)) {
     throw Error(failed->error.code, "a task failed: " + failed->error.message);

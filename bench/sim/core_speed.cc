@@ -65,7 +65,7 @@ class InstantWorker {
     inbox.clear();
     if (!ran) return;
     credit_.observe(std::chrono::nanoseconds(0));
-    if (credit_.top_up(0, received_)) answers.emplace_back(msg::GrantSlots{credit_.granted()});
+    if (credit_.top_up(0, received_)) answers.emplace_back(msg::GrantCredit{credit_.granted()});
   }
 
  private:

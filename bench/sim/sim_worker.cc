@@ -59,7 +59,8 @@ msg::RegisterWorker SimWorker::registration() const {
   about.threads = threads_;
   about.memory_limit = memory_limit_;
   about.kernels = {"tegula.nop"};
-  about.slots_granted = core_.slots_granted();
+  about.slots_granted = core_.granted().slots;
+  about.kib_granted = core_.granted().kib;
   return about;
 }
 

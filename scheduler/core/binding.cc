@@ -16,6 +16,17 @@ namespace {
 constexpr std::size_t kMostHolders = 3;
 constexpr std::uint64_t kManyInputs = 1000;
 
+std::uint64_t bytes_of_outputs(const Layer& layer, std::uint32_t index) {
+  std::uint64_t bytes = 0;
+  for (std::uint16_t output = 0; output < layer.outputs.size(); ++output)
+    bytes += declared_nbytes(layer, output, index);
+  return bytes;
+}
+
+std::uint32_t in_kib(std::uint64_t bytes) {
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>((bytes >> 10) + ((bytes & 1023) != 0 ? 1 : 0), 0xFFFFFFFF));
+}
+
 }  // namespace
 
 bool Core::bind_ready() {
@@ -56,7 +67,7 @@ void Core::bind_own(Worker& worker, Round round) {
   while (worker.credit() > 0 && (round == Round::kCredit || worker.runnable() < threads)) {
     const bool ahead_allowed = !worker.ahead.empty() && worker.runnable() >= threads;
     if (worker.ready.empty() && !ahead_allowed) return;
-    const std::uint32_t requirement = best_requirement(groups_[worker.group]);
+    const std::uint32_t requirement = worker.open_credit() == 0 ? kNoSlot : best_requirement(groups_[worker.group]);
     if (worker.ready.empty()) {
       if (requirement != kNoSlot) return;  // goes to the worker with most credit first
       bind_ahead(worker);
@@ -147,16 +158,19 @@ void Core::bind(Slot slot, Worker& worker) {
   worker.bound.push_back(slot);
   worker.attempts_hash ^= msg::mix(task.attempt);
   ++worker.spent;
+  define(worker, layer);
+  msg::Assign assign{task.attempt, task.id, order_on_worker(task), {}, {}};
+  const std::uint64_t to_fetch = layer.is_root() ? 0 : list_holders(task, worker, assign);
+  if (worker.limited() && task.missing == 0) {
+    assign.kib = in_kib(to_fetch + std::max(bytes_of_outputs(*layer.description, index_of(task.id)), layer.memory));
+    worker.kib_spent += assign.kib;
+  }
   task.expected_us = static_cast<std::uint32_t>(std::min(std::ceil(expected_ns(layer) / 1000), 4e9));
   if (task.missing == 0) worker.expected_us += task.expected_us;
   credit_changed(worker);
   ++sessions_[task.account]->processing;
   ++counters_.assignments;
   set_state(task, TaskState::kProcessing);
-
-  define(worker, layer);
-  msg::Assign assign{task.attempt, task.id, order_on_worker(task), {}, {}};
-  if (!layer.is_root()) list_holders(task, worker, assign);
   send(worker, std::move(assign));
   if (layer.active != 0 && !layer.readers.empty()) consider_consumers_ahead(slot);
 }
@@ -177,8 +191,10 @@ void Core::introduce(Worker& worker, WorkerSlot peer) {
   }
 }
 
-void Core::list_holders(const Task& task, Worker& worker, msg::Assign& assign) {
+// Returns the bytes of the inputs that are elsewhere.
+std::uint64_t Core::list_holders(const Task& task, Worker& worker, msg::Assign& assign) {
   const LayerRecord& layer = layers_.at(layer_of(task.id));
+  std::uint64_t bytes = 0;
   for (const LayerInput& input : layer.inputs) {
     const LayerRecord& producers = layers_.at(input.layer);
     const std::size_t most = input.rule.view().count(index_of(task.id)) < kManyInputs ? kMostHolders : 1;
@@ -194,6 +210,7 @@ void Core::list_holders(const Task& task, Worker& worker, msg::Assign& assign) {
         assign.awaited.push_back({{source.id, input.output}, worker_at(source.worker).id, source.attempt});
         return;
       }
+      bytes += output.nbytes;
       // Readers of one result begin at different holders of it.
       const auto replicas = output.replicas.span();
       const std::size_t first = static_cast<std::size_t>(task.attempt) % replicas.size();
@@ -204,6 +221,7 @@ void Core::list_holders(const Task& task, Worker& worker, msg::Assign& assign) {
       }
     });
   }
+  return bytes;
 }
 
 void Core::unbind(Slot slot) {
@@ -247,7 +265,7 @@ void Core::retract(Slot slot) {
 }
 
 void Core::credit_changed(Worker& worker) {
-  groups_[worker.group].credit.update(worker.slot, worker.credit());
+  groups_[worker.group].credit.update(worker.slot, worker.open_credit());
   resources_changed(worker);
   workload_changed(worker);
   offer(worker);

@@ -73,9 +73,10 @@ class Describer {
   }
 
   void worker(const Worker& worker) {
-    hash_.set_counted(worker.id, {worker.spent, worker.answered});
+    hash_.set_counted(worker.id, {worker.spent, worker.answered, worker.kib_spent});
     hash_.add(worker.id);
     hash_.add(worker.credit());
+    hash_.add(worker.kib_granted - worker.kib_spent);
     hash_.add(worker.offered);
     for (const Slot bound : worker.bound) hash_.add(core_.tasks_[bound].id);  // movers look at the last ones
     const WorkerGroup& group = core_.groups_[worker.group];

@@ -183,7 +183,7 @@ struct Core {
   std::uint32_t best_requirement(const WorkerGroup& group) const;
   Slot worth_taking(const Worker& taker, const WorkerGroup& group) const;
   void bind(Slot slot, Worker& worker);
-  void list_holders(const Task& task, Worker& worker, msg::Assign& assign);
+  std::uint64_t list_holders(const Task& task, Worker& worker, msg::Assign& assign);
   void introduce(Worker& worker, WorkerSlot peer);
   void define(Worker& worker, LayerRecord& layer);
   void unbind(Slot slot);
@@ -261,7 +261,7 @@ struct Core {
   ErrorInfo error_of(const Failure& failure) const;
 
   // ---- workers.cc ----
-  void on_grant(Worker& worker, const msg::GrantSlots& message);
+  void on_grant(Worker& worker, const msg::GrantCredit& message);
   void on_heartbeat(Worker& worker, const msg::WorkerHeartbeat& message);
   void lose_worker(WorkerSlot slot, LossReason reason, const std::string& detail);
   void expel(Worker& worker, LossReason reason, const std::string& why);

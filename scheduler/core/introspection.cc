@@ -114,8 +114,10 @@ std::vector<WorkerInfo> SchedulerState::workers() const {
   std::vector<WorkerInfo> result;
   for (const auto& worker : core_->workers_) {
     if (!worker) continue;
+    std::optional<std::int64_t> memory;
+    if (worker->limited()) memory = static_cast<std::int64_t>(worker->kib_granted - worker->kib_spent) * 1024;
     result.push_back({worker->id, worker->registration, worker->heartbeat, worker->last_heard, worker->granted,
-                      worker->spent, static_cast<std::uint32_t>(worker->bound.size()), worker->retiring != 0,
+                      worker->spent, memory, static_cast<std::uint32_t>(worker->bound.size()), worker->retiring != 0,
                       worker->ends_at});
   }
   std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.worker < b.worker; });

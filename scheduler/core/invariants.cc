@@ -238,7 +238,7 @@ class Checker {
       slots += worker.credit() + worker.bound.size();
       check_resources(worker);
       const WorkerGroup& group = core_.groups_[worker.group];
-      check(group.credit.contains(slot) == (worker.credit() != 0), "credit not offered");
+      check(group.credit.contains(slot) == (worker.open_credit() != 0), "credit not offered");
       check(group.load.contains(slot) == !worker.ready.empty(), "load not known");
     }
     check(asked_ == core_.asked_back_.size(), "tasks asked back that no worker has");
@@ -262,7 +262,8 @@ class Checker {
     check(free == worker.resources_free, "a worker's free resources miscounted");
     for (std::uint32_t k : core_.metered_) {
       const bool able = core_.groups_[worker.group].has[k] && core_.fits(worker, core_.requirements_[k]);
-      check(core_.requirements_[k].able.contains(worker.slot) == (able && worker.credit() != 0), "ability not known");
+      check(core_.requirements_[k].able.contains(worker.slot) == (able && worker.open_credit() != 0),
+            "ability not known");
     }
   }
 

@@ -18,7 +18,7 @@ void Core::workload_changed(Worker& worker) {
   WorkerGroup& group = groups_[worker.group];
   const std::size_t threads = worker.registration.threads;
   const std::size_t taken = worker.runnable() + worker.awaits;
-  group.idle.update(worker.slot, taken < threads ? std::min<std::uint64_t>(threads - taken, worker.credit()) : 0);
+  group.idle.update(worker.slot, taken < threads ? std::min<std::uint64_t>(threads - taken, worker.open_credit()) : 0);
   std::uint64_t delay = 0;
   if (worker.runnable() - worker.asked_back > threads) {
     // Nothing was answered for a while: what runs takes longer than expected, and what waits behind it too.
@@ -37,7 +37,7 @@ void Core::ask_back() {
       while (!thieves.idle.empty() && !group.delay.empty() && group.delay.top_key() >= worthwhile) {
         Worker& to = worker_at(thieves.idle.top());
         Worker& from = worker_at(group.delay.top());
-        if (to.credit() <= to.awaits) {
+        if (to.open_credit() <= to.awaits) {
           thieves.idle.update(to.slot, 0);  // here and below: until something changes there
           continue;
         }
@@ -130,7 +130,7 @@ void Core::hand_over() {
   for (const auto& [id, to] : handed_over_) {
     Worker* worker = find_worker(to);
     const Slot slot = find_slot(id);
-    if (worker == nullptr || worker->credit() == 0 || slot == kNoSlot) continue;
+    if (worker == nullptr || worker->open_credit() == 0 || slot == kNoSlot) continue;
     const Task& task = tasks_[slot];
     if (task.queued_in != QueueKind::kAny && task.queued_in != QueueKind::kWorker) continue;
     if (!groups_[worker->group].has[layer_of_task(task).requirement]) continue;

@@ -19,7 +19,7 @@ struct WorkerMessage {
   void operator()(msg::TaskRunning& m) const { core.on_running(worker, m); }
   void operator()(msg::ReplicasAdded& m) const { core.on_replicas_added(worker, m); }
   void operator()(msg::ReplicasDropped& m) const { core.on_replicas_dropped(worker, m); }
-  void operator()(msg::GrantSlots& m) const { core.on_grant(worker, m); }
+  void operator()(msg::GrantCredit& m) const { core.on_grant(worker, m); }
   void operator()(msg::QueryNextUse& m) const { core.on_query_next_use(worker, m); }
   void operator()(msg::WorkerHeartbeat& m) const { core.on_heartbeat(worker, m); }
   void operator()(msg::WorkerDraining& m) const { core.on_draining(worker, m); }

@@ -107,9 +107,10 @@ struct WorkerInfo {
   msg::WorkerHeartbeat heartbeat;  // the last one
   Time last_heard{};
   std::uint64_t slots_granted = 0, slots_spent = 0;
-  std::uint32_t processing = 0;  // attempts bound to it
-  bool retiring = false;         // gets nothing new; leaves when its results are elsewhere
-  std::optional<Time> ends_at;   // its lifetime, when it has one
+  std::optional<std::int64_t> memory_credit;  // bytes; none: it has no limit
+  std::uint32_t processing = 0;               // attempts bound to it
+  bool retiring = false;                      // gets nothing new; leaves when its results are elsewhere
+  std::optional<Time> ends_at;                // its lifetime, when it has one
 };
 
 struct WorkerDeath {

@@ -365,10 +365,16 @@ std::string Core::why_queued(const Task& task) const {
         worker.registration.name, counted(before, "ready task", "ready tasks"),
         counted(worker.bound.size(), "task is", "tasks are"), counted(worker.credit(), "slot", "slots"));
   }
-  return fmt::format("is ready and queued for want of credit: {} before it, and of {} {} free",
+  const auto full = std::count_if(workers_.begin(), workers_.end(), [](const auto& worker) {
+    return worker && worker->credit() != 0 && worker->open_credit() == 0;
+  });
+  const std::string memory = full == 0 ? ""
+                                       : fmt::format("; {} has slots, but no memory that is not spoken for",
+                                                     counted(full, "worker", "workers"));
+  return fmt::format("is ready and queued for want of credit: {} before it, and of {} {} free{}",
                      counted(before, "ready task", "ready tasks"),
                      counted(counters_.workers, "worker's slots", "workers' slots"),
-                     counted(slots_ - counters_.processing, "is", "are"));
+                     counted(slots_ - counters_.processing, "is", "are"), memory);
 }
 
 std::string Core::why_no_worker(const Task& task) const {

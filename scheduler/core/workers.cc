@@ -79,14 +79,17 @@ void Core::join(WorkerJoined& event) {
   for (std::size_t s = 0; s < sessions_.size(); ++s) {
     if (sessions_[s]) mark_expandable(static_cast<std::uint16_t>(s));
   }
-  on_grant(worker, {worker.registration.slots_granted});
+  on_grant(worker, {worker.registration.slots_granted, worker.registration.kib_granted});
   workload_changed(worker);
 }
 
-void Core::on_grant(Worker& worker, const msg::GrantSlots& message) {
-  if (message.slots_granted <= worker.granted) return;
-  if (worker.retiring == 0) slots_ += message.slots_granted - worker.granted;
-  worker.granted = message.slots_granted;
+void Core::on_grant(Worker& worker, const msg::GrantCredit& message) {
+  const std::uint64_t slots = std::max(message.slots, worker.granted);
+  const std::uint64_t kib = std::max(message.kib, worker.kib_granted);
+  if (slots == worker.granted && kib == worker.kib_granted) return;
+  if (worker.retiring == 0) slots_ += slots - worker.granted;
+  worker.granted = slots;
+  worker.kib_granted = kib;
   credit_changed(worker);
 }
 

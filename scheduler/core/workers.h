@@ -64,19 +64,20 @@ struct Worker {
   std::optional<Time> ends_at;           // its lifetime, when it told one
   std::optional<msg::WorkerDied> death;  // reported, while its connection is still there
 
-  std::uint64_t granted = 0, spent = 0;  // slots, cumulative
-  std::uint64_t answered = 0;            // attempts that came back, however
-  std::uint64_t answers_heard = 0;       // the same, and answers for attempts that it does not have
-  std::uint64_t attempts_hash = 0;       // xor of mix(attempt) over `bound`
-  std::vector<Slot> bound;               // its attempts under way; Task::position is the place here
-  ReadyQueue ready;                      // tasks that want to go here, for the inputs it holds
-  ReadyQueue ahead;                      // waiting tasks that could be bound here, ahead of their inputs
-  std::uint32_t bound_ahead = 0;         // of `bound`: inputs are still missing
-  std::uint64_t expected_us = 0;         // over those of `bound` that could run
-  std::uint32_t asked_back = 0;          // of `bound`: for other workers
-  std::uint32_t awaits = 0;              // tasks asked back for this worker
-  Time last_answer{};                    // of an attempt, or when it had none
-  bool offered = false;                  // listed in Core::offers_
+  std::uint64_t granted = 0, spent = 0;          // slots, cumulative
+  std::uint64_t kib_granted = 0, kib_spent = 0;  // of memory, cumulative
+  std::uint64_t answered = 0;                    // attempts that came back, however
+  std::uint64_t answers_heard = 0;               // the same, and answers for attempts that it does not have
+  std::uint64_t attempts_hash = 0;               // xor of mix(attempt) over `bound`
+  std::vector<Slot> bound;                       // its attempts under way; Task::position is the place here
+  ReadyQueue ready;                              // tasks that want to go here, for the inputs it holds
+  ReadyQueue ahead;                              // waiting tasks that could be bound here, ahead of their inputs
+  std::uint32_t bound_ahead = 0;                 // of `bound`: inputs are still missing
+  std::uint64_t expected_us = 0;                 // over those of `bound` that could run
+  std::uint32_t asked_back = 0;                  // of `bound`: for other workers
+  std::uint32_t awaits = 0;                      // tasks asked back for this worker
+  Time last_answer{};                            // of an attempt, or when it had none
+  bool offered = false;                          // listed in Core::offers_
 
   std::unordered_map<std::string, std::uint64_t> resources_free;  // in millionths
   std::unordered_set<WorkerId> introduced;                        // peers whose address it was sent
@@ -95,7 +96,12 @@ struct Worker {
   std::uint64_t retiring = 0;  // the job that sends it away; it gets nothing new meanwhile
   std::uint64_t incoming = 0;  // bytes of copies that it was asked to fetch
 
+  // Slots that are free.
   std::uint64_t credit() const { return retiring != 0 ? 0 : granted - spent; }
+  bool limited() const { return kib_granted != msg::GrantCredit::kNoLimit; }
+  // Those that may be used for what need not run here: while its memory is spoken for there are none. What it holds
+  // inputs of comes all the same, as that is how its memory gets free.
+  std::uint64_t open_credit() const { return kib_spent < kib_granted ? credit() : 0; }
   // Bound tasks that could run, as far as is known here.
   std::size_t runnable() const { return bound.size() - bound_ahead; }
 };

@@ -93,11 +93,11 @@ TEST(Frames, CarryMessagesHoweverTheStreamIsCut) {
 
 TEST(Frames, MessagesQueuedTogetherShareAFrameUpToASize) {
   FrameWriter writer(kLimits);
-  for (int i = 0; i < 100; ++i) writer.add(msg::GrantSlots{1});
+  for (int i = 0; i < 100; ++i) writer.add(msg::GrantCredit{1});
   writer.encode();
   (void)drain(writer, 1000000);
   EXPECT_EQ(writer.frames_out(), 1);
-  for (int i = 0; i < 100000; ++i) writer.add(msg::GrantSlots{1});
+  for (int i = 0; i < 100000; ++i) writer.add(msg::GrantCredit{1});
   writer.encode();
   const auto stream = drain(writer, 1000000);
   EXPECT_GT(writer.frames_out(), 10);
@@ -172,7 +172,7 @@ TEST(Frames, ChunksAreReadStraightIntoTheirMemory) {
 // docs/wire.md explains these bytes.
 TEST(Frames, TheExampleOfTheDocumentation) {
   FrameWriter writer(kLimits);
-  writer.add(msg::GrantSlots{7});
+  writer.add(msg::GrantCredit{7, 64});
   writer.encode();
   std::string text;
   for (const std::byte byte : drain(writer, 1000)) {
@@ -184,7 +184,7 @@ TEST(Frames, TheExampleOfTheDocumentation) {
   EXPECT_EQ(
       text,
       "5447464d48000000\n000000006e0d616b\n0000000008000000\n0000000000000100\n010000002f000000\n0400000004000100\n"
-      "0700000000000000\n0000000000000000\n0000000000000000\n0200000000000000\n0000000000000000\n");
+      "0700000000000000\n4000000000000000\n0000000000000000\n0200000000000000\n0000000000000000\n");
 }
 
 std::vector<std::byte> header(std::uint32_t control, std::vector<std::uint64_t> sizes) {

@@ -38,7 +38,7 @@ class HostileTcp : public Tcp {
     ASSERT_NE(far, nullptr);
   }
   void TearDown() override {
-    near->send(msg::GrantSlots{1});
+    near->send(msg::GrantCredit{1});
     EXPECT_TRUE(far->wait_messages(1));
     EXPECT_TRUE(near->closed.empty());
     EXPECT_TRUE(far->closed.empty());
@@ -149,7 +149,7 @@ TEST_F(HostileTcp, PeersThatSayTheyTakeNothing) {
   ASSERT_NE(attempt.end, nullptr);
   ASSERT_TRUE(world.events.wait([&] { return world.accepted.size() == 2; }));
   End* const end = world.events.read([&] { return world.accepted[1].get(); });
-  end->send(msg::GrantSlots{1});
+  end->send(msg::GrantCredit{1});
   ASSERT_TRUE(end->wait_closed());
   EXPECT_THAT(end->closed[0], HasSubstr("more than the peer takes in one frame (0)"));
 }

@@ -124,7 +124,7 @@ TEST_F(Tcp, AListenerThatHangsUpIsNamed) {
 TEST_F(Tcp, AHalfClosedConnectionIsClosed) {
   listen();
   auto [peer, far] = greeted();
-  peer.send(frame_of({msg::GrantSlots{5}}));
+  peer.send(frame_of({msg::GrantCredit{5}}));
   peer.shut_write();
   ASSERT_TRUE(far->wait_closed());
   EXPECT_EQ(far->messages.size(), 1);
@@ -134,7 +134,7 @@ TEST_F(Tcp, AHalfClosedConnectionIsClosed) {
 TEST_F(Tcp, AnEndInTheMiddleOfAMessageIsNoOrderlyEnd) {
   listen();
   auto [peer, far] = greeted();
-  auto frame = frame_of({msg::GrantSlots{5}});
+  auto frame = frame_of({msg::GrantCredit{5}});
   frame.pop_back();
   peer.send(frame);
   peer.shut_write();
@@ -151,8 +151,8 @@ TEST_F(Tcp, LastWordsAreReadEvenWhenOursNoLongerArrive) {
       peer->send(frame_of({msg::WorkerLeaving{"farewell"}}));
       { RawPeer gone = std::move(*peer); }
       // The peer's kernel answers the first with a reset; the second write fails.
-      end->connection().send(msg::GrantSlots{1});
-      world.server_loop().post([end] { end->connection().send(msg::GrantSlots{2}); });
+      end->connection().send(msg::GrantCredit{1});
+      world.server_loop().post([end] { end->connection().send(msg::GrantCredit{2}); });
     });
     ASSERT_TRUE(far->wait_closed());
     ASSERT_EQ(far->messages.size(), 1) << far->closed[0];
@@ -164,7 +164,7 @@ TEST_F(Tcp, MessagesWaitingForASlowPeerShareFrames) {
   auto [peer, far] = greeted();
   far->send(msg::FetchReply{1, {{msg::FetchStatus::kOk, Chunk::allocate(DType::kUInt8, {64 << 20})}}});
   constexpr std::uint64_t kMessages = 300;
-  for (std::uint64_t i = 0; i < kMessages; ++i) far->send(msg::GrantSlots{i});  // a turn each
+  for (std::uint64_t i = 0; i < kMessages; ++i) far->send(msg::GrantCredit{i});  // a turn each
   EXPECT_GE(far->counters().queued_bytes, kMessages * 40);
   far->close();
   const auto stream = peer.receive_all();
@@ -173,7 +173,7 @@ TEST_F(Tcp, MessagesWaitingForASlowPeerShareFrames) {
   reader.feed(stream, batch);
   ASSERT_EQ(batch.size(), kMessages + 1);
   EXPECT_LE(reader.frames_in(), 3);
-  for (std::uint64_t i = 0; i < kMessages; ++i) EXPECT_EQ(std::get<msg::GrantSlots>(batch[i + 1]).slots_granted, i);
+  for (std::uint64_t i = 0; i < kMessages; ++i) EXPECT_EQ(std::get<msg::GrantCredit>(batch[i + 1]).slots, i);
 }
 
 TEST_F(Tcp, ReceivedChunksLieInMemoryOfTheAllocator) {

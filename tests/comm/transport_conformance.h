@@ -29,11 +29,11 @@ class TransportConformance : public testing::TestWithParam<TransportUnderTest> {
   World world;
 };
 
-inline msg::GrantSlots numbered(std::uint64_t number) { return {number}; }
+inline msg::GrantCredit numbered(std::uint64_t number) { return {number}; }
 
 inline std::vector<std::uint64_t> numbers(const std::vector<msg::Message>& messages) {
   std::vector<std::uint64_t> result;
-  for (const msg::Message& message : messages) result.push_back(std::get<msg::GrantSlots>(message).slots_granted);
+  for (const msg::Message& message : messages) result.push_back(std::get<msg::GrantCredit>(message).slots);
   return result;
 }
 

@@ -31,7 +31,7 @@ std::string text(const msg::Message& message) {
       [&]<typename M>(const M& m) {
         if constexpr (requires { m.attempt; }) words += fmt::format(" #{}", static_cast<std::uint64_t>(m.attempt));
         if constexpr (requires { layer_of(m.task); }) words += " of " + text(m.task);
-        if constexpr (requires { m.slots_granted; }) words += fmt::format(" {}", m.slots_granted);
+        if constexpr (requires { m.slots; }) words += fmt::format(" {} {}", m.slots, m.kib);
         if constexpr (std::is_same_v<M, msg::Assign>) {
           for (const auto& holder : m.holders) {
             words += fmt::format(", {} from w{}", text(holder.result.task), static_cast<std::uint32_t>(holder.worker));
@@ -94,6 +94,7 @@ void describe(CanonicalHash& hash, WorkerId worker, const msg::Message& message)
           hash.attempt(m.attempt);
           hash.add(m.task);
           hash.priority(m.priority);
+          hash.add(m.kib);
           for (const auto& holder : m.holders) {
             hash.add(holder.result);
             hash.add(holder.worker);
@@ -114,8 +115,9 @@ void describe(CanonicalHash& hash, WorkerId worker, const msg::Message& message)
             hash.add(item.result);
             hash.priority(item.rank);
           }
-        } else if constexpr (std::is_same_v<M, msg::GrantSlots>) {
-          hash.spent(worker, m.slots_granted);
+        } else if constexpr (std::is_same_v<M, msg::GrantCredit>) {
+          hash.spent(worker, m.slots);
+          hash.spent_kib(worker, m.kib);
         } else if constexpr (std::is_same_v<M, msg::Retract>) {
           hash.attempt(m.attempt);
           hash.add(m.task);
@@ -246,7 +248,8 @@ void World::introduce(std::uint32_t worker) {
   about.threads = scenario_->threads;
   about.memory_limit = scenario_->memory_limit;
   about.kernels = {"test.step"};
-  about.slots_granted = node.core->slots_granted();
+  about.slots_granted = node.core->granted().slots;
+  about.kib_granted = node.core->granted().kib;
   if (scenario_->nannies) about.nanny = about.life = worker + 1;
   about.instance = worker + 1;
   about.inventory_parts = node.core->inventory_parts();

@@ -216,7 +216,7 @@ TEST(AheadBinding, AnInputLostMeanwhileIsWaitedForAgain) {
   ASSERT_EQ(cluster.state_of(make_task_id(LayerId{3}, 0)), TaskState::kWaiting) << "ready to follow on w2";
   cluster.handle(WorkerLost{w1, LossReason::kConnection, "gone"});
   EXPECT_EQ(cluster.state_of(make_task_id(LayerId{3}, 0)), TaskState::kWaiting);
-  cluster.from_worker(w2, msg::GrantSlots{3});
+  cluster.from_worker(w2, msg::GrantCredit{3});
   EXPECT_THAT(cluster.take<msg::Assign>(w2), SizeIs(2)) << "the lost input, and the sum ahead of both";
 }
 

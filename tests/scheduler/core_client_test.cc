@@ -190,7 +190,7 @@ TEST(SchedulerClients, StatusNamesWorkersAndStates) {
 TEST(SchedulerClients, AMessageThatNoClientSendsEndsTheSession) {
   FakeCluster cluster;
   const ConnectionId c = cluster.client();
-  cluster.from_client(c, msg::GrantSlots{5});
+  cluster.from_client(c, msg::GrantCredit{5});
   EXPECT_TRUE(cluster.closed_clients.contains(c));
   EXPECT_TRUE(cluster.state.empty());
 }

@@ -88,7 +88,7 @@ TEST_F(Fairness, SharesAreOfTimeNotOfTasks) {
       const LayerId layer = layer_of(assign.task);
       ++count[layer];
       cluster.handle_together(
-          {FromWorker{worker, msg::GrantSlots{++cluster.granted[worker]}},
+          {FromWorker{worker, msg::GrantCredit{++cluster.granted[worker]}},
            FromWorker{worker,
                       msg::TaskFinished{assign.attempt, assign.task, {8}, layer == long_ones ? 90'000u : 30'000u}}});
     }

@@ -39,12 +39,16 @@ struct FakeWorker {
   std::map<AttemptId, Attempt> attempts;
   AttemptId last_attempt{};
   std::uint64_t granted = 0, sent = 0, received = 0;
+  std::uint64_t kib_granted = 0, kib_received = 0;
   std::uint64_t nanny = 0;
   std::uint32_t threads = 1;
 
   void answer(AttemptId attempt, msg::Message message) {
-    attempts.erase(attempt);
-    outbox.push_back(msg::GrantSlots{++granted});
+    if (const auto held = attempts.find(attempt); held != attempts.end()) {
+      if (kib_granted != msg::GrantCredit::kNoLimit) kib_granted += held->second.assign.kib;
+      attempts.erase(held);
+    }
+    outbox.push_back(msg::GrantCredit{++granted, kib_granted});
     outbox.push_back(std::move(message));
     ++sent;
   }
@@ -84,7 +88,7 @@ struct FakeWorker {
     dropped.clear();
     addresses.clear();
     attempts.clear();
-    granted = sent = received = 0;
+    granted = sent = received = kib_received = 0;
     for (std::size_t at = 0; at < held.size(); at += 3) {  // several parts
       inventory[++last_part].assign(held.begin() + static_cast<long>(at),
                                     held.begin() + static_cast<long>(std::min(held.size(), at + 3)));
@@ -256,6 +260,7 @@ class Storm {
     about.kernels = {"test.nop"};
     if (workers_.empty() || calm_ || chance(2)) about.kernels.push_back("test.rare");
     about.slots_granted = worker.granted;
+    about.kib_granted = worker.kib_granted = chance(2) ? pick(1, 3) : msg::GrantCredit::kNoLimit;
     about.host = chance(2) ? "alpha" : "beta";
     if (calm_ || chance(2)) about.resources.push_back({"GPU", calm_ ? 2.0 : static_cast<double>(pick(1, 2))});
     if (liars_ && chance(2)) liar_ids_.insert(worker.id);
@@ -309,6 +314,7 @@ class Storm {
     worker.begin_anew(static_cast<WorkerId>(++last_worker_), same_life);
     worker.about.inventory_parts = static_cast<std::uint32_t>(worker.inventory.size());
     worker.granted = worker.about.slots_granted;
+    worker.kib_granted = worker.about.kib_granted;
     const WorkerId id = worker.id;
     const msg::RegisterWorker about = worker.about;
     workers_[id] = std::move(worker);
@@ -379,7 +385,12 @@ class Storm {
       EXPECT_TRUE(worker.addresses.insert(address->worker).second) << "introduced twice";
     } else if (const auto* assign = std::get_if<msg::Assign>(&message)) {
       ++worker.received;
-      EXPECT_TRUE(worker.layers.contains(layer_of(assign->task))) << "assigned a task of a layer it was not told of";
+      const auto layer = worker.layers.find(layer_of(assign->task));
+      EXPECT_NE(layer, worker.layers.end()) << "assigned a task of a layer it was not told of";
+      if (layer != worker.layers.end() && layer->second->inputs.empty()) {
+        EXPECT_LT(worker.kib_received, worker.kib_granted) << "a root beyond the memory that was offered";
+      }
+      worker.kib_received += assign->kib;
       for (const auto& holder : assign->holders) EXPECT_TRUE(worker.addresses.contains(holder.worker));
       for (const auto& item : assign->awaited) {
         EXPECT_TRUE(worker.addresses.contains(item.worker));
@@ -551,7 +562,9 @@ class Storm {
         worker.outbox.push_back(msg::ReplicasDropped{{result}});
         break;
       case 5:
-        worker.outbox.push_back(msg::GrantSlots{pick(0, 1) == 0 ? 1 : worker.granted + pick(0, 5)});
+        worker.kib_granted = std::max(worker.kib_granted, chance(4) ? msg::GrantCredit::kNoLimit : pick(0, 5));
+        worker.outbox.push_back(
+            msg::GrantCredit{pick(0, 1) == 0 ? 1 : worker.granted + pick(0, 5), worker.kib_granted});
         break;
       case 6: {
         msg::Inventory inventory{static_cast<std::uint32_t>(pick(0, 3)), {}};
@@ -773,7 +786,7 @@ class Storm {
     if (what < 14) return drop_a_copy(worker);
     if (what < 16 && end_orphan(worker)) return;
     if (what < 20 && liar_ids_.contains(worker.id)) return lie(worker);
-    if (what < 21) return worker.outbox.push_back(msg::GrantSlots{++worker.granted});
+    if (what < 21) return worker.outbox.push_back(msg::GrantCredit{++worker.granted, worker.kib_granted});
     if (what < 45) return static_cast<void>(hear(worker));
     if (what < 70) return static_cast<void>(speak(worker));
     if (what < 90) return static_cast<void>(work(worker));

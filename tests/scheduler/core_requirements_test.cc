@@ -36,7 +36,7 @@ class Requirements : public ::testing::Test {
     ErrorInfo error;
     error.code = ErrorCode::kTaskTooLarge;
     error.message = "needs more than there is";
-    cluster.handle_together({FromWorker{w, msg::GrantSlots{++cluster.granted[w]}},
+    cluster.handle_together({FromWorker{w, msg::GrantCredit{++cluster.granted[w]}},
                              FromWorker{w, msg::TaskFailed{assign.attempt, assign.task, error}}});
   }
   LayerNumber submit(std::int64_t tasks, msg::SubmitOptions options) {
@@ -104,7 +104,7 @@ TEST_F(Requirements, ALooseRestrictionHoldsOnlyWhileItsWorkersAreThere) {
   EXPECT_EQ(assigned(w1), 1u) << "nobody else is there";
   const WorkerId w2 = worker("beta", {}, 1);
   EXPECT_EQ(assigned(w2), 1u);
-  cluster.from_worker(w1, msg::GrantSlots{5});
+  cluster.from_worker(w1, msg::GrantCredit{5});
   EXPECT_EQ(assigned(w1), 0u) << "now somebody is";
   cluster.handle(WorkerLost{w2, LossReason::kOrderly, "left"});
   EXPECT_EQ(assigned(w1), 2u);
@@ -308,12 +308,12 @@ TEST_F(Requirements, WhatIsTooLargeForOneWorkerGoesToALargerOne) {
   ASSERT_THAT(assigns, SizeIs(2));
   too_large(small, assigns[0]);
   EXPECT_EQ(assigned(small), 0u) << "the layer's other tasks are no smaller";
-  cluster.from_worker(middle, msg::GrantSlots{cluster.granted[middle] = 1});
+  cluster.from_worker(middle, msg::GrantCredit{cluster.granted[middle] = 1});
   assigns = cluster.take<msg::Assign>(middle);
   ASSERT_THAT(assigns, SizeIs(1));
   too_large(middle, assigns[0]);
   EXPECT_EQ(assigned(middle), 0u);
-  cluster.from_worker(large, msg::GrantSlots{cluster.granted[large] = 8});
+  cluster.from_worker(large, msg::GrantCredit{cluster.granted[large] = 8});
   assigns = cluster.take<msg::Assign>(large);
   ASSERT_THAT(assigns, SizeIs(5)) << "all but the one that the small worker still has";
   for (const msg::Assign& assign : assigns) cluster.finish(large, assign);
@@ -326,7 +326,7 @@ TEST_F(Requirements, WhatIsTooLargeForEveryWorkerFailsAtOnce) {
   const WorkerId large = worker_with_memory(3000, 0);
   submit(1, {});
   too_large(small, cluster.assigned(small));
-  cluster.from_worker(large, msg::GrantSlots{cluster.granted[large] = 1});
+  cluster.from_worker(large, msg::GrantCredit{cluster.granted[large] = 1});
   too_large(large, cluster.assigned(large));
   const auto erred = cluster.take<msg::ResultErred>(client);
   ASSERT_THAT(erred, SizeIs(1));

@@ -56,9 +56,9 @@ TEST(SchedulerCore, BindsNoMoreThanTheCreditGranted) {
   auto assigns = cluster.take<msg::Assign>(w);
   EXPECT_THAT(tasks_of(assigns), ElementsAre(task_of(1, 0), task_of(1, 1), task_of(1, 2)));
   EXPECT_EQ(cluster.state.counters().slots_free, 0u);
-  cluster.from_worker(w, msg::GrantSlots{5});
+  cluster.from_worker(w, msg::GrantCredit{5});
   EXPECT_THAT(tasks_of(cluster.take<msg::Assign>(w)), ElementsAre(task_of(1, 3), task_of(1, 4)));
-  cluster.from_worker(w, msg::GrantSlots{4});  // older news
+  cluster.from_worker(w, msg::GrantCredit{4});  // older news
   EXPECT_THAT(cluster.take<msg::Assign>(w), IsEmpty());
 }
 
@@ -96,7 +96,7 @@ TEST(SchedulerCore, IdleCreditTakesWhatAnotherWorkerCannotStart) {
   cluster.submit(c, {a, reads(layer_on({4}, "b"), 0, a, {})}, {{1, 0, 0, 4}});
   const msg::Assign first = cluster.assigned(w1);
   cluster.granted[w1] = 2;
-  cluster.handle_together({FromWorker{w1, msg::GrantSlots{2}},
+  cluster.handle_together({FromWorker{w1, msg::GrantCredit{2}},
                            FromWorker{w1, msg::TaskFinished{first.attempt, first.task, {8}, 10'000'000}}});
   EXPECT_THAT(cluster.take<msg::Assign>(w1), SizeIs(1));
   const WorkerId w2 = cluster.worker(2);
@@ -104,7 +104,7 @@ TEST(SchedulerCore, IdleCreditTakesWhatAnotherWorkerCannotStart) {
   for (std::uint32_t i = 0; i < 4; ++i) taken += cluster.state.task(task_of(2, i)).worker == w2 ? 1 : 0;
   EXPECT_EQ(taken, 2u);
   EXPECT_EQ(cluster.state.counters().queued, 1u);
-  cluster.from_worker(w2, msg::GrantSlots{3});
+  cluster.from_worker(w2, msg::GrantCredit{3});
   EXPECT_EQ(cluster.state.counters().queued, 1u) << "it would not start earlier there";
 }
 

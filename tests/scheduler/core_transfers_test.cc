@@ -20,7 +20,7 @@ class Transfers : public testing::Test {
     cluster.from_worker(to, std::move(beat));
   }
   void grant(WorkerId worker, std::uint64_t slots) {
-    cluster.from_worker(worker, msg::GrantSlots{cluster.granted[worker] += slots});
+    cluster.from_worker(worker, msg::GrantCredit{cluster.granted[worker] += slots});
   }
   msg::Assign make_on(WorkerId worker) {
     grant(worker, 1);

@@ -227,7 +227,7 @@ TEST(SchedulerState, ACopyDecidesAsTheOriginal) {
     for (const auto& assign : assigns) {
       state.handle({}, FromWorker{w, msg::TaskFinished{assign.attempt, assign.task, {8}, 1}}, actions);
     }
-    state.handle({}, FromWorker{w, msg::GrantSlots{6}}, actions);
+    state.handle({}, FromWorker{w, msg::GrantCredit{6}}, actions);
     state.check_invariants();
     std::vector<std::pair<TaskId, AttemptId>> bound;
     for (const Action& action : actions) {
@@ -271,7 +271,7 @@ TEST(SchedulerState, RecordsStaySmall) {
   for (std::uint32_t done = 0; done < kTasks;) {
     std::vector<Event> events;
     for (const msg::Assign& assign : cluster.take<msg::Assign>(w)) {
-      events.push_back(FromWorker{w, msg::GrantSlots{granted += 1 + (done == 0 ? 99 : 0)}});
+      events.push_back(FromWorker{w, msg::GrantCredit{granted += 1 + (done == 0 ? 99 : 0)}});
       events.push_back(FromWorker{w, msg::TaskFinished{assign.attempt, assign.task, {8}, 1}});
       ++done;
     }

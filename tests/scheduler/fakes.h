@@ -48,7 +48,8 @@ class FakeCluster {
   }
 
   // ---- by hand ----
-  WorkerId worker(std::uint64_t slots = 1, std::vector<std::string> kernels = {"test.nop"}, std::uint32_t threads = 1) {
+  WorkerId worker(std::uint64_t slots = 1, std::vector<std::string> kernels = {"test.nop"}, std::uint32_t threads = 1,
+                  std::uint64_t kib = msg::GrantCredit::kNoLimit) {
     const auto id = static_cast<WorkerId>(++last_worker);
     msg::RegisterWorker about;
     about.name = "w" + std::to_string(last_worker);
@@ -56,6 +57,7 @@ class FakeCluster {
     about.threads = threads;
     about.kernels = std::move(kernels);
     about.slots_granted = slots;
+    about.kib_granted = kib;
     granted[id] = slots;
     handle(WorkerJoined{id, about});
     sent_to_worker[id].clear();
@@ -104,18 +106,18 @@ class FakeCluster {
   }
   void finish(WorkerId worker, const msg::Assign& assign, std::vector<std::uint64_t> nbytes = {8}) {
     // As workers do: the news and the new grant in one frame, the grant first.
-    handle_together({FromWorker{worker, msg::GrantSlots{++granted[worker]}},
+    handle_together({FromWorker{worker, msg::GrantCredit{++granted[worker]}},
                      FromWorker{worker, msg::TaskFinished{assign.attempt, assign.task, std::move(nbytes), 5}}});
   }
   void fail(WorkerId worker, const msg::Assign& assign, std::string message = "it broke") {
     ErrorInfo error;
     error.code = ErrorCode::kKernelFailed;
     error.message = std::move(message);
-    handle_together({FromWorker{worker, msg::GrantSlots{++granted[worker]}},
+    handle_together({FromWorker{worker, msg::GrantCredit{++granted[worker]}},
                      FromWorker{worker, msg::TaskFailed{assign.attempt, assign.task, std::move(error)}}});
   }
   void give_back(WorkerId worker, const msg::Assign& assign, std::vector<msg::TaskReturned::Missing> missing = {}) {
-    handle_together({FromWorker{worker, msg::GrantSlots{++granted[worker]}},
+    handle_together({FromWorker{worker, msg::GrantCredit{++granted[worker]}},
                      FromWorker{worker, msg::TaskReturned{assign.attempt, assign.task, std::move(missing)}}});
   }
   TaskState state_of(TaskId task) const { return state.task(task).state; }

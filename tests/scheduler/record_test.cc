@@ -66,7 +66,7 @@ class Recorded {
       const msg::Assign assign = assigns.front();
       assigns.pop_front();
       take(handle(FromWorker{WorkerId{1}, msg::TaskFinished{assign.attempt, assign.task, {n + 1}, 5}}));
-      take(handle(FromWorker{WorkerId{1}, msg::GrantSlots{++granted}}));
+      take(handle(FromWorker{WorkerId{1}, msg::GrantCredit{++granted}}));
       take(handle(Tick{}));
     }
   }

@@ -99,8 +99,8 @@ class CoreTest : public ::testing::Test {
   }
 
   void assign(std::uint64_t attempt, LayerId layer, std::uint32_t index, std::vector<msg::Assign::Holder> holders = {},
-              std::int64_t priority = 0) {
-    give(msg::Assign{AttemptId{attempt}, make_task_id(layer, index), priority, std::move(holders), {}});
+              std::int64_t priority = 0, std::uint32_t kib = 0) {
+    give(msg::Assign{AttemptId{attempt}, make_task_id(layer, index), priority, std::move(holders), {}, kib});
   }
   void assign_ahead(std::uint64_t attempt, LayerId layer, std::uint32_t index,
                     std::vector<msg::Assign::Awaited> awaited, std::vector<msg::Assign::Holder> holders = {}) {

@@ -46,7 +46,7 @@ class World {
     options.store.smallest = static_cast<std::uint64_t>(pick(1, 120));
     state_ = std::make_unique<WorkerState>(options);
     limit_ = options.memory_limit;
-    granted_ = state_->slots_granted();
+    granted_ = state_->granted();
     give(msg::WorkerRegistered{kSelf, 500});
     give(msg::WorkerAddress{kPeer, "tcp://peer:1"});
     give(msg::WorkerAddress{kOther, "tcp://other:1"});
@@ -162,7 +162,7 @@ class World {
   }
 
   void assign() {
-    if (assigned_ >= granted_) return;
+    if (assigned_ >= granted_.slots) return;
     const auto [layer, description] = *any_of(layers_);
     const TaskId task = make_task_id(layer, static_cast<std::uint32_t>(pick(0, description->tasks() - 1)));
     for (const auto& [attempt, other] : held_) {
@@ -381,9 +381,10 @@ class World {
   }
 
   void hear(const msg::Message& message) {
-    if (const auto* grant = std::get_if<msg::GrantSlots>(&message)) {
-      ASSERT_GT(grant->slots_granted, granted_);
-      granted_ = grant->slots_granted;
+    if (const auto* grant = std::get_if<msg::GrantCredit>(&message)) {
+      ASSERT_TRUE(grant->slots > granted_.slots || grant->kib > granted_.kib);
+      ASSERT_TRUE(grant->slots >= granted_.slots && grant->kib >= granted_.kib);
+      granted_ = *grant;
     } else if (const auto* finished = std::get_if<msg::TaskFinished>(&message)) {
       answered(finished->attempt, finished->task);
       ASSERT_TRUE(results_.insert({finished->task, 0}).second);
@@ -428,7 +429,7 @@ class World {
   std::vector<Buffer> loans_;
   std::vector<msg::QueryNextUse> questions_;
   std::size_t spilled_ = 0;
-  std::uint64_t granted_ = 0;
+  msg::GrantCredit granted_{0, 0};
   std::uint64_t assigned_ = 0;
   std::uint64_t answers_ = 0;
   int released_ = 0;

@@ -585,13 +585,13 @@ TEST_F(CoreTest, SharedBufferIsCountedOnce) {
 
 TEST_F(CoreTest, LongTasksGetOneSlotAheadPerThread) {
   start(4);
-  EXPECT_EQ(state->slots_granted(), 8u);
+  EXPECT_EQ(state->granted().slots, 8u);
   for (std::uint64_t i = 1; i <= 40; ++i) {
     assign(i, kSource, static_cast<std::uint32_t>(i));
     finish(i, 50'000'000);
   }
-  EXPECT_EQ(state->slots_granted(), 48u) << "one for each answer";
-  EXPECT_EQ(sent_of<msg::GrantSlots>().back().slots_granted, 48u);
+  EXPECT_EQ(state->granted().slots, 48u) << "one for each answer";
+  EXPECT_EQ(sent_of<msg::GrantCredit>().back().slots, 48u);
 }
 
 TEST_F(CoreTest, ShortTasksGetManySlots) {
@@ -600,14 +600,14 @@ TEST_F(CoreTest, ShortTasksGetManySlots) {
     assign(i, kSource, static_cast<std::uint32_t>(i));
     finish(i, 2'000);
   }
-  EXPECT_EQ(state->slots_granted() - 20, 2u * 65);
+  EXPECT_EQ(state->granted().slots - 20, 2u * 65);
 }
 
 TEST_F(CoreTest, WhatWasPrefetchedForShortTasksGoesBackWhenTasksTurnOutLong) {
   start(1);
   assign(1, kSource, 0);
   finish(1, 1'000);
-  ASSERT_GE(state->slots_granted(), 60u);
+  ASSERT_GE(state->granted().slots, 60u);
   for (std::uint64_t i = 2; i <= 60; ++i) assign(i, kSource, static_cast<std::uint32_t>(i));
   const std::size_t handed = executing.size();
   EXPECT_GT(handed, 30u);

@@ -416,9 +416,8 @@ TEST_P(ServerTest, ManyShortTasksStreamThrough) {
     if (sent == 5000) break;
     granted = scheduler.wait<std::uint64_t>(0, [&](const auto& messages) -> std::optional<std::uint64_t> {
       for (auto message = messages.rbegin(); message != messages.rend(); ++message) {
-        const auto* grant = std::get_if<msg::GrantSlots>(&*message);
-        if (grant != nullptr)
-          return grant->slots_granted > granted ? std::optional(grant->slots_granted) : std::nullopt;
+        const auto* grant = std::get_if<msg::GrantCredit>(&*message);
+        if (grant != nullptr) return grant->slots > granted ? std::optional(grant->slots) : std::nullopt;
       }
       return std::nullopt;
     });

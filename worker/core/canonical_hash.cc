@@ -130,6 +130,8 @@ void WorkerState::canonical_hash(CanonicalHash& hash, Time now) const {
   hash.add(self_);
   hash.spent(self_, credit_.granted());
   hash.spent(self_, received_);
+  hash.spent_kib(self_, memory_credit_.granted());
+  hash.spent_kib(self_, memory_credit_.received());
   hash.answered(self_, answered_);
   hash.add(credit_.prefetch_per_thread());
   hash.add(credit_.executor_depth());
@@ -166,6 +168,7 @@ void WorkerState::canonical_hash(CanonicalHash& hash, Time now) const {
     hash.add(task.awaited);
     hash.add(task.need);
     hash.add(task.granted);
+    hash.add(task.claims);
     hash.add(std::uint64_t{task.memory_failures});
     hash.add(task.wanted_back);
   }

@@ -129,6 +129,7 @@ void Store::check_invariants(Ledger& ledger, bool complete) const {
   } else {
     require(ledger_.bytes() >= held, "what is held is counted");
   }
+  require(ledger_.counted_idle_bytes() == ledger_.idle_bytes(), "bytes that nobody uses are counted");
   std::size_t can_go = 0;
   std::uint64_t clean = 0;
   for (const auto& [id, result] : results_) {
@@ -152,7 +153,7 @@ std::size_t Store::reads_for(AttemptId attempt) const {
 
 void WorkerState::check_invariants() const {
   fetches_.check_invariants();
-  std::uint64_t hash = 0, ahead = 0, ahead_edges = 0, fetching = 0, handed = 0, granted = 0;
+  std::uint64_t hash = 0, ahead = 0, ahead_edges = 0, fetching = 0, handed = 0, granted = 0, claimed = 0;
   std::size_t waiting = 0, ready = 0;
   std::unordered_map<LayerId, std::uint64_t> of_layer;
   Ledger ledger;
@@ -161,6 +162,8 @@ void WorkerState::check_invariants() const {
                              std::string(name_of(task.state)) + ")";
     require(task.attempt == attempt, name + " is filed under its number");
     hash ^= msg::mix(attempt);
+    claimed += task.claims;
+    require(task.claims == 0 || task.granted == 0, name + " claims bytes or has them");
     ++of_layer[layer_of(task.id)];
     const auto unfilled =
         std::count_if(task.slots.begin(), task.slots.end(), [](const Slot& slot) { return !slot.filled; });
@@ -233,6 +236,7 @@ void WorkerState::check_invariants() const {
             "what peers wait for is to come");
   }
   require(granted == granted_bytes_, "granted bytes are those of all tasks and orphans");
+  require(claimed == claimed_kib_, "claims are those of all tasks");
   require(hash == attempts_hash_, "the hash is that of the attempts held");
   require(received_ == answered_ + tasks_.size(), "each attempt received is held or answered");
   for (const auto& [id, layer] : layers_) {

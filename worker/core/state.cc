@@ -33,7 +33,11 @@ std::string_view name_of(TaskState state) {
 }
 
 WorkerState::WorkerState(const CoreOptions& options)
-    : options_(options), credit_(options.threads), store_(options.store), fetches_(options.fetch) {}
+    : options_(options),
+      credit_(options.threads),
+      memory_credit_(options.memory_limit),
+      store_(options.store),
+      fetches_(options.fetch) {}
 
 void WorkerState::handle(std::span<Event> events, Time now, std::vector<Action>& actions) {
   now_ = now;
@@ -139,6 +143,9 @@ void WorkerState::apply(msg::Assign& event) {
   task.attempt = event.attempt;
   task.id = event.task;
   task.priority = event.priority;
+  task.claims = event.kib;
+  claimed_kib_ += event.kib;
+  memory_credit_.receive(event.kib);
   task.holders = std::move(event.holders);
   waiting_.insert(order_of(task));
   attempt_of_[task.id] = task.attempt;
@@ -219,7 +226,10 @@ void WorkerState::apply(msg::NextUse& event) {
 
 // ---- what the executor says -----------------------------------------------------------------------------------------
 
+void WorkerState::end_claim(Task& task) { claimed_kib_ -= std::exchange(task.claims, 0); }
+
 void WorkerState::reserve(Task& task, std::uint64_t bytes) {
+  end_claim(task);
   granted_bytes_ += bytes - task.granted;
   task.granted = bytes;
 }
@@ -394,6 +404,7 @@ void WorkerState::let_go_of_inputs(const Task& task) {
 
 void WorkerState::forget(TaskMap::iterator found) {
   Task& task = found->second;
+  end_claim(task);
   ++answered_;
   attempts_hash_ ^= msg::mix(task.attempt);
   if (task.state == TaskState::kExecuting || task.state == TaskState::kAbandoned) {

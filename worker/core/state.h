@@ -36,6 +36,7 @@
 #include "src/graph.h"
 #include "worker/core/events.h"
 #include "worker/core/fetches.h"
+#include "worker/core/memory_credit.h"
 #include "worker/core/slot_credit.h"
 #include "worker/core/store.h"
 
@@ -86,7 +87,7 @@ class WorkerState {
     ++loans_;
   }
 
-  std::uint64_t slots_granted() const { return credit_.granted(); }
+  msg::GrantCredit granted() const { return {credit_.granted(), memory_credit_.granted()}; }
   // What came from other workers since the last call, for the next heartbeat.
   std::vector<msg::Transfers> take_transfers() { return fetches_.take_transfers(kMostTransfers); }
   msg::WorkerHeartbeat heartbeat() const;  // what the core knows: not rss_bytes, bytes_in, bytes_out
@@ -139,6 +140,7 @@ class WorkerState {
     std::uint64_t input_bytes = 0;             // of the pieces, at most; known when ready
     std::uint64_t need = 0;                    // bytes of outputs and scratch; declared, then planned
     std::uint64_t granted = 0;                 // of that, reserved: since its inputs were asked for, or its start
+    std::uint32_t claims = 0;                  // KiB that the scheduler took it to need, until it reserves any
     std::uint8_t memory_failures = 0;          // kernels that did not get their memory
     Time fetch_began{0};
     Time fetched_in{0};        // until the last piece came from a peer; 0: none did
@@ -244,6 +246,9 @@ class WorkerState {
   bool room_to_start(Task& task, bool make);
   bool room_to_try_again(const Task& task);
   void start(Task& task);
+  std::uint64_t room() const;
+  void grant_credit();
+  void end_claim(Task& task);
   void reserve(Task& task, std::uint64_t bytes);
   void unreserve(Task& task);
   std::uint64_t start_bytes(const Task& task, std::uint64_t inputs) const;
@@ -285,6 +290,7 @@ class WorkerState {
   CoreOptions options_;
   WorkerId self_{};
   SlotCredit credit_;
+  MemoryCredit memory_credit_;
   Store store_;
   Fetches fetches_;
   std::unordered_map<LayerId, LayerInfo> layers_;
@@ -307,6 +313,7 @@ class WorkerState {
   std::uint64_t fetching_ = 0;       // tasks in that state
   std::uint64_t handed_ = 0;         // tasks executing or abandoned, and orphans
   std::uint64_t granted_bytes_ = 0;  // of all tasks and orphans
+  std::uint64_t claimed_kib_ = 0;    // of all tasks
   std::uint64_t loans_ = 0;          // under way
   unsigned bypasses_ = 0;            // tasks that got bytes before the oldest one, whose bytes were not there
   Time next_question_{0};            // when the scheduler may be asked for ranks again

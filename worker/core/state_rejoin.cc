@@ -20,6 +20,8 @@ void WorkerState::apply(Rejoin& event) {
   store_.forget_users();
   name_anew();
   credit_ = SlotCredit(options_.threads);
+  memory_credit_ = MemoryCredit(options_.memory_limit);
+  claimed_kib_ = 0;
   fetches_.reset();
   acquiring_.clear();
   acquisitions_.clear();

@@ -32,8 +32,13 @@ void WorkerState::settle() {
   watch_silence();
   if (!ready_.empty()) start_ready();
   give_back_excess();
-  if (credit_.top_up(tasks_.size(), received_))
-    actions_->emplace_back(SendToScheduler{msg::GrantSlots{credit_.granted()}});
+  grant_credit();
+}
+
+void WorkerState::grant_credit() {
+  const bool slots = credit_.top_up(tasks_.size(), received_);
+  const bool memory = options_.memory_limit != 0 && memory_credit_.top_up(room(), claimed_kib_);
+  if (slots || memory) actions_->emplace_back(SendToScheduler{granted()});
 }
 
 // ---- room -----------------------------------------------------------------------------------------------------------
@@ -45,6 +50,13 @@ std::uint64_t WorkerState::missing_bytes(std::uint64_t bytes) const {
 }
 
 bool WorkerState::fits(std::uint64_t bytes) const { return missing_bytes(bytes) == 0; }
+
+// What tasks could get now, values that would have to go to disk for it included.
+std::uint64_t WorkerState::room() const {
+  const std::uint64_t taken = managed_bytes() + reserved_bytes();
+  const std::uint64_t stays = taken - std::min(store_.can_leave_bytes(), taken);
+  return options_.memory_limit - std::min(stays, options_.memory_limit);
+}
 
 bool WorkerState::make_room(std::uint64_t bytes, Order order) {
   if (fits(bytes)) return true;

@@ -38,7 +38,7 @@ void Store::keep(const ResultId& id, Chunk chunk, std::vector<Action>& actions) 
   result.bytes = chunk.buffer().size();
   result.chunk = std::move(chunk);
   if (Ledger::Entry* entry = ledger_.hold(result.chunk.buffer())) {
-    entry->stored = true;
+    ledger_.set_stored(*entry, true);
     entry->result = id;
   }
   if (watching_) list(id, result);
@@ -116,7 +116,7 @@ void Store::forget_file(const Result& result, std::vector<Action>& actions) {
 }
 
 void Store::release_bytes(const Buffer& buffer) {
-  if (Ledger::Entry* entry = ledger_.drop(buffer)) entry->stored = false;
+  if (Ledger::Entry* entry = ledger_.drop(buffer)) ledger_.set_stored(*entry, false);
 }
 
 void Store::hold(const Buffer& buffer) {
@@ -300,7 +300,7 @@ Store::ReadBack Store::read(Unspilled& event, std::vector<Action>& actions) {
     result->bytes = event.chunk.buffer().size();
     spilled_bytes_ += result->bytes - read.bytes;
     if (Ledger::Entry* entry = ledger_.hold(result->chunk.buffer())) {
-      entry->stored = true;
+      ledger_.set_stored(*entry, true);
       entry->result = read.result;
     }
     if (watching_) list(read.result, *result);

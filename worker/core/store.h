@@ -104,6 +104,10 @@ class Store {
   ReadBack not_read(const UnspillFailed& event, std::vector<Action>& actions);
 
   std::uint64_t managed_bytes() const { return ledger_.bytes(); }
+  // Of values in memory that nobody uses: they can leave it, or are about to, as long as the disk takes them.
+  std::uint64_t can_leave_bytes() const {
+    return options_.spill && !disk_full_ ? ledger_.idle_bytes() + writing_bytes_ : 0;
+  }
   std::uint64_t reading_bytes() const { return reading_bytes_; }
   std::uint64_t writing_bytes() const { return writing_bytes_; }
   std::uint64_t clean_bytes() const { return clean_bytes_; }      // that can go at once

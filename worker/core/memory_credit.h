@@ -1,0 +1,29 @@
+// How much memory a worker offers for tasks that other workers could run as well: what is free or could leave memory,
+// less what tasks bound to it are taken to need and have not got yet. A sixty-fourth of its limit is offered in any
+// case, so that tasks that need little always come, and a worker for which nothing waits takes one whatever it needs.
+// In KiB and cumulative, like the slots.
+#pragma once
+
+#include <cstdint>
+
+namespace tegula::worker {
+
+class MemoryCredit {
+ public:
+  explicit MemoryCredit(std::uint64_t limit);  // bytes; 0: none, and any amount is granted at once
+
+  void receive(std::uint32_t kib) { received_ += kib; }
+  std::uint64_t granted() const { return granted_; }
+  std::uint64_t received() const { return received_; }
+  // Raises the grant so that what is open of it is what is offered, with `room` bytes free and `claimed` KiB of tasks
+  // that wait. True when that is worth a message.
+  bool top_up(std::uint64_t room, std::uint64_t claimed);
+
+ private:
+  std::uint64_t limit_;  // KiB
+  std::uint64_t least_;  // offered, less what is claimed
+  std::uint64_t granted_;
+  std::uint64_t received_ = 0;
+};
+
+}  // namespace tegula::worker
