@@ -82,6 +82,8 @@ void EventLoop::Impl::turn() {
     }
     enter();
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+  } else if (watch_ != nullptr) {
+    watch_->begin();
   }
   for (int handlers = 0; handlers < kMaxHandlersPerTurn && !stop_; ++handlers) {
     if (io_->poll_one() == 0) break;
@@ -89,6 +91,7 @@ void EventLoop::Impl::turn() {
   run_due_timers();
   run_posted(false);
   run_end_of_turn();
+  if (watch_ != nullptr) watch_->end();
 }
 
 void EventLoop::Impl::enter() {
@@ -103,6 +106,7 @@ void EventLoop::Impl::enter() {
   holder_ = own_thread_;
   wake_sent_ = false;
   left_to_lenders_ = false;
+  if (watch_ != nullptr) watch_->begin();
 }
 
 // What lenders have posted meanwhile does not keep this thread: they may be as many as there are cores, and those with
@@ -122,12 +126,14 @@ void EventLoop::Impl::lend() {
   const auto self = shared_from_this();
   int rounds = 0;
   do {
+    if (watch_ != nullptr) watch_->begin();
     try {
       run_posted(true);
       run_end_of_turn();
     } catch (...) {
       failure_ = std::current_exception();
     }
+    if (watch_ != nullptr) watch_->end();
   } while (!leave_lent(++rounds));
 }
 
@@ -333,6 +339,11 @@ void EventLoop::Impl::wait_for_signal() {
   }));
 }
 
+TurnWatch& EventLoop::Impl::watch_turns() {
+  if (watch_ == nullptr) watch_ = std::make_unique<TurnWatch>();
+  return *watch_;
+}
+
 void EventLoop::Impl::destroy() {
   std::unordered_map<LoopResident*, std::weak_ptr<LoopResident>> residents;
   std::vector<Posted> posted;
@@ -408,6 +419,8 @@ std::unique_ptr<EventLoop::Timer> EventLoop::after(std::chrono::nanoseconds dela
 void EventLoop::on_signals(const std::vector<int>& signals, std::function<void(int)> handler) {
   impl_->on_signals(signals, std::move(handler));
 }
+
+TurnWatch& EventLoop::watch_turns() { return impl_->watch_turns(); }
 
 void EventLoop::on_termination_signal(std::function<void(int)> handler) {
   on_signals({SIGINT, SIGTERM}, std::move(handler));

@@ -14,6 +14,8 @@
 
 namespace tegula {
 
+class TurnWatch;
+
 class EventLoop {
  public:
   EventLoop();
@@ -57,6 +59,9 @@ class EventLoop {
   // daemons only. The second form: SIGINT, SIGTERM.
   void on_signals(const std::vector<int>& signals, std::function<void(int)> handler);
   void on_termination_signal(std::function<void(int)> handler);
+
+  // From now on it is noted what turns take; the same watch for everybody. On the loop, or before it runs.
+  TurnWatch& watch_turns();
 
   struct Impl;
   Impl& impl() { return *impl_; }  // for comm/ only

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "comm/event_loop.h"
+#include "comm/turn_watch.h"
 
 namespace tegula {
 
@@ -101,6 +102,7 @@ struct EventLoop::Impl : std::enable_shared_from_this<EventLoop::Impl> {
   void remove_resident(LoopResident* key);
 
   void on_signals(const std::vector<int>& signals, std::function<void(int)> handler);
+  TurnWatch& watch_turns();
 
  private:
   struct Posted {
@@ -138,7 +140,8 @@ struct EventLoop::Impl : std::enable_shared_from_this<EventLoop::Impl> {
   // Of whoever has the turn.
   std::vector<Work> end_of_turn_;
   std::multimap<Clock::time_point, std::shared_ptr<TimerEntry>> timers_;
-  std::exception_ptr failure_;  // thrown by work on a thread that lent itself: run() throws it
+  std::exception_ptr failure_;        // thrown by work on a thread that lent itself: run() throws it
+  std::unique_ptr<TurnWatch> watch_;  // null: nobody wants to know
 
   // Nobody has the turn, and what is posted has been left to the threads that lend themselves. Written under mutex_.
   std::atomic<bool> left_to_lenders_{false};

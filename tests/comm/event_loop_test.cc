@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 
 #include <array>
 #include <atomic>
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "comm/event_loop_asio.h"
+#include "comm/turn_watch.h"
 #include "tegula/error.h"
 
 namespace tegula::test {
@@ -489,6 +491,64 @@ TEST(EventLoop, WhoWaitsForLendersOnTheLoopIsNotWaitedFor) {
       lenders[i].join();
     });
   }
+}
+
+// ---- what turns take
+
+void burn(std::chrono::nanoseconds cpu) {
+  const auto now = [] {
+    timespec time{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+  };
+  for (const auto until = now() + cpu; now() < until;) {
+  }
+}
+
+TEST(EventLoop, ATurnThatComputesIsSeen) {
+  EventLoop loop;
+  TurnWatch& watch = loop.watch_turns();
+  loop.start("test-loop");
+  loop.run_and_wait([] { burn(20ms); });
+  loop.run_and_wait([&] {
+    EXPECT_GE(watch.long_cpu(), 1u);
+    EXPECT_GE(watch.long_own(), 1u);
+    EXPECT_GE(watch.longest_cpu(), 20ms);
+    EXPECT_GE(watch.longest_own(), watch.longest_cpu());
+    EXPECT_GE(watch.wall().longest(), watch.wall().quantile(0.999));
+    EXPECT_GT(watch.wall().quantile(1), 10ms);  // the clocks differ a little
+    EXPECT_EQ(&watch, &loop.watch_turns());
+  });
+}
+
+TEST(EventLoop, BlockingIsATurnsOwnTimeAndNoCpu) {
+  EventLoop loop;
+  loop.start("test-loop");
+  TurnWatch* watch = nullptr;
+  loop.run_and_wait([&] { watch = &loop.watch_turns(); });
+  loop.run_and_wait([] { std::this_thread::sleep_for(30ms); });
+  loop.run_and_wait([&] {
+    EXPECT_GT(watch->longest_own(), 10ms);
+    EXPECT_GE(watch->long_own(), 1u);
+    EXPECT_LT(watch->longest_cpu(), 30ms);
+  });
+}
+
+// By the CPU of the thread that runs it; and waiting, of which there is more here than anything else, is no turn.
+TEST(EventLoop, TurnsOfThreadsThatLendThemselvesAreSeen) {
+  EventLoop loop;
+  TurnWatch& watch = loop.watch_turns();
+  loop.start("test-loop");
+  loop.run_and_wait([] {});
+  burn(100ms);  // this thread's, before it has the turn
+  lend_for(loop, [] {});
+  loop.run_and_wait([&] { EXPECT_LT(watch.longest_cpu(), 100ms); });
+  std::this_thread::sleep_for(20ms);
+  lend_for(loop, [] { burn(20ms); });
+  loop.run_and_wait([&] {
+    EXPECT_GE(watch.long_cpu(), 1u);
+    EXPECT_GE(watch.longest_cpu(), 20ms);
+  });
 }
 
 TEST(EventLoop, ReportsTerminationSignals) {
