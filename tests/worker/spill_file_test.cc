@@ -8,12 +8,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
+#include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <mutex>
 #include <random>
+#include <thread>
 
 #include "tests/support/child_process.h"
 #include "worker/store/spill_directory.h"
@@ -23,6 +27,7 @@ namespace tegula::worker {
 namespace {
 
 namespace fs = std::filesystem;
+using namespace std::chrono_literals;
 using testing::HasSubstr;
 
 Chunk random_chunk(DType dtype, Shape shape, std::uint64_t seed, bool compressible = false) {
@@ -234,6 +239,62 @@ TEST_F(SpillerTest, KeepsToItsLimitAndGoesOnWhenThereIsRoom) {
   ASSERT_TRUE(test::eventually([&] { return disk->counters().bytes_on_disk == 0; }));
   disk->write({3, chunk});
   ASSERT_TRUE(std::holds_alternative<SpillDone>(wait(*disk).at(0)));
+}
+
+// How long there were writes and reads is counted from their being asked for to their end, also of those that never
+// begin.
+TEST_F(SpillerTest, CountsTheTimeInWhichThereIsSomethingToDo) {
+  const auto disk = spiller();
+  const auto busy = [&] { return disk->counters(); };
+  const auto write_grows = [&] {
+    const auto before = busy().write_busy;
+    std::this_thread::sleep_for(2ms);
+    return busy().write_busy - before;
+  };
+  EXPECT_EQ(busy().write_busy, 0ns);
+  EXPECT_EQ(busy().read_busy, 0ns);
+
+  // Both threads stay in what they are told to do with a file that cannot be read, so that nothing else begins.
+  std::promise<void> leave;
+  const auto left = leave.get_future().share();
+  std::array<std::promise<void>, 2> entered;
+  for (auto& each : entered) {
+    disk->fetch(9, [&each, left](const std::optional<Chunk>& chunk) {
+      EXPECT_FALSE(chunk);
+      each.set_value();
+      left.wait();
+    });
+  }
+  for (auto& each : entered) each.get_future().wait();
+  const auto read_busy = busy().read_busy;
+  EXPECT_GT(read_busy, 0ns);
+
+  disk->write({1, random_chunk(DType::kFloat64, {5000}, 1)});
+  disk->write({2, random_chunk(DType::kFloat64, {5000}, 2)});
+  EXPECT_GE(write_grows(), 2ms) << "they are queued";
+  disk->drop(1);
+  EXPECT_GE(write_grows(), 2ms) << "one is queued";
+  disk->drop(2);
+  EXPECT_EQ(write_grows(), 0ns) << "neither is";
+  disk->write({3, random_chunk(DType::kFloat64, {5000}, 3)});
+  disk->read(3);
+  EXPECT_GE(write_grows(), 2ms);
+  disk->abandon_all();
+  EXPECT_EQ(write_grows(), 0ns) << "it will never begin";
+  EXPECT_EQ(busy().bytes_written, 0u);
+  EXPECT_GE(busy().read_busy - read_busy, 2ms);
+
+  leave.set_value();
+  const auto before = busy();
+  disk->write({4, random_chunk(DType::kFloat64, {5000}, 4)});
+  ASSERT_TRUE(std::holds_alternative<SpillDone>(wait(*disk).at(0)));
+  EXPECT_GT(busy().write_busy, before.write_busy);
+  EXPECT_EQ(busy().read_busy, before.read_busy);
+  EXPECT_EQ(write_grows(), 0ns) << "it has ended";
+  disk->read(4);
+  ASSERT_TRUE(std::holds_alternative<Unspilled>(wait(*disk).at(0)));
+  EXPECT_GT(busy().read_busy, before.read_busy);
+  EXPECT_EQ(busy().bytes_read, busy().bytes_written);
 }
 
 TEST_F(SpillerTest, ALifesEndTakesItsFilesAlong) {

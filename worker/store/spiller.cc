@@ -49,12 +49,40 @@ Spiller::~Spiller() {
   for (std::thread& thread : threads_) thread.join();
 }
 
+// ---- for how long there was something to do
+// --------------------------------------------------------------------------
+
+void Spiller::Pending::add(Clock::time_point now) {
+  if (jobs++ == 0) since = now;
+}
+
+void Spiller::Pending::remove(Clock::time_point now) {
+  if (--jobs == 0) before += now - since;
+}
+
+Spiller::Pending* Spiller::pending_of(const Job& job) {
+  switch (job.kind) {
+    case Job::Kind::kWrite:
+      return &pending_writes_;
+    case Job::Kind::kRead:
+    case Job::Kind::kFetch:
+      return &pending_reads_;
+    default:
+      return nullptr;
+  }
+}
+
+void Spiller::no_longer_pending(const Job& job) {
+  if (Pending* const pending = pending_of(job)) pending->remove(Clock::now());
+}
+
 // ---- what is asked for ----------------------------------------------------------------------------------------------
 
 void Spiller::submit(Job job) {
   {
     const std::lock_guard lock(mutex_);
     job.life = life_;
+    if (Pending* const pending = pending_of(job)) pending->add(Clock::now());
     (job.kind == Job::Kind::kWrite ? writes_ : others_).push_back(std::move(job));
   }
   wake_.notify_one();
@@ -76,6 +104,7 @@ void Spiller::drop(FileId file) {
     const std::lock_guard lock(mutex_);
     const auto queued = std::find_if(writes_.begin(), writes_.end(), [&](const Job& job) { return job.file == file; });
     if (queued != writes_.end()) {
+      no_longer_pending(*queued);
       writes_.erase(queued);
       tell = done_.empty();
       done_.emplace_back(SpillFailed{file, SpillFailure::kDropped});
@@ -103,6 +132,9 @@ void Spiller::abandon_all() {
     writes.swap(writes_);
     others.swap(others_);
     ended.swap(done_);
+    for (const auto* jobs : {&writes, &others}) {
+      for (const Job& job : *jobs) no_longer_pending(job);
+    }
     ++life_;
     sizes_.clear();
     running_writes_.clear();
@@ -119,7 +151,11 @@ void Spiller::abandon_all() {
 
 Spiller::Counters Spiller::counters() const {
   const std::lock_guard lock(mutex_);
-  return counters_;
+  Counters counters = counters_;
+  const Clock::time_point now = Clock::now();
+  counters.write_busy = pending_writes_.busy(now);
+  counters.read_busy = pending_reads_.busy(now);
+  return counters;
 }
 
 // ---- on the threads -------------------------------------------------------------------------------------------------
@@ -151,8 +187,14 @@ void Spiller::carry_out(Job& job, Staging& staging) {
       if (!chunk) return finish(job, UnspillFailed{job.file});
       return finish(job, Unspilled{job.file, std::move(*chunk)});
     }
-    case Job::Kind::kFetch:
-      return job.done(read_file(job, staging));
+    case Job::Kind::kFetch: {
+      std::optional<Chunk> chunk = read_file(job, staging);
+      {
+        const std::lock_guard lock(mutex_);
+        no_longer_pending(job);
+      }
+      return job.done(std::move(chunk));
+    }
     case Job::Kind::kRemove:
       return remove_file(job.file, job.life);
     case Job::Kind::kTrim:
@@ -192,7 +234,7 @@ bool Spiller::is_current(const Job& job) const {
 }
 
 Event Spiller::write_file(const Job& job, Staging& staging) {
-  const auto begin = std::chrono::steady_clock::now();
+  const Clock::time_point begin = Clock::now();
   // What it takes at most: compression does not grow a value by more than its blocks' sizes.
   const std::uint64_t most = job.chunk.nbytes() + job.chunk.nbytes() / 1024 + 3 * kSpillBlock;
   if (!take_room(most)) return SpillFailed{job.file, SpillFailure::kNoSpace};
@@ -210,7 +252,7 @@ Event Spiller::write_file(const Job& job, Staging& staging) {
     outcome = SpillFailed{job.file, SpillFailure::kError};
   }
   const std::lock_guard lock(mutex_);
-  counters_.busy_ns += static_cast<std::uint64_t>((std::chrono::steady_clock::now() - begin).count());
+  counters_.busy_ns += static_cast<std::uint64_t>((Clock::now() - begin).count());
   if (job.life != life_) return outcome;
   promised_ -= most;
   if (size > 0) {
@@ -224,7 +266,7 @@ Event Spiller::write_file(const Job& job, Staging& staging) {
 }
 
 std::optional<Chunk> Spiller::read_file(const Job& job, Staging& staging) {
-  const auto begin = std::chrono::steady_clock::now();
+  const Clock::time_point begin = Clock::now();
   std::optional<Chunk> chunk;
   for (int tries = 0; !chunk && tries < 2; ++tries) {
     try {
@@ -238,7 +280,7 @@ std::optional<Chunk> Spiller::read_file(const Job& job, Staging& staging) {
     }
   }
   const std::lock_guard lock(mutex_);
-  counters_.busy_ns += static_cast<std::uint64_t>((std::chrono::steady_clock::now() - begin).count());
+  counters_.busy_ns += static_cast<std::uint64_t>((Clock::now() - begin).count());
   if (chunk) {
     const auto size = sizes_.find(job.file);
     counters_.bytes_read += size != sizes_.end() ? size->second : 0;
@@ -262,6 +304,7 @@ void Spiller::finish(const Job& job, Event event) {
   bool tell = false, remove = false;
   {
     const std::lock_guard lock(mutex_);
+    no_longer_pending(job);
     if (job.life != life_) return;
     if (job.kind == Job::Kind::kWrite) running_writes_.erase(job.file);
     remove = dropped_.erase(job.file) > 0;

@@ -2,6 +2,7 @@
 // made when the first value comes.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -55,7 +56,9 @@ class Spiller {
     std::uint64_t bytes_on_disk = 0;
     std::uint64_t bytes_written = 0, bytes_read = 0;  // of files, since start
     std::uint64_t busy_ns = 0;                        // threads' time in reads and writes
-    std::uint64_t failures = 0;                       // files that could not be written (but for room) or read back
+    // Time in which at least one write was queued or under way; the same for reads.
+    std::chrono::nanoseconds write_busy{0}, read_busy{0};
+    std::uint64_t failures = 0;  // files that could not be written (but for room) or read back
   };
   Counters counters() const;
 
@@ -68,6 +71,17 @@ class Spiller {
     Chunk chunk;
     std::function<void(std::optional<Chunk>)> done;
   };
+  using Clock = std::chrono::steady_clock;
+  // Jobs of a kind that are queued or under way, of whatever life, and for how long there have been any.
+  struct Pending {
+    std::size_t jobs = 0;
+    Clock::time_point since;
+    Clock::duration before{0};
+
+    void add(Clock::time_point now);
+    void remove(Clock::time_point now);
+    Clock::duration busy(Clock::time_point now) const { return before + (jobs > 0 ? now - since : Clock::duration{0}); }
+  };
 
   void submit(Job job);
   bool take(bool prefers_writes, Job& job);  // waits; false: the end
@@ -79,7 +93,9 @@ class Spiller {
   void finish(const Job& job, Event event);
   std::string path_of(FileId file, std::uint64_t life);  // the folder is there then
   bool is_current(const Job& job) const;
-  bool take_room(std::uint64_t bytes);  // of the limit
+  Pending* pending_of(const Job& job);     // null: nobody asks for how long
+  void no_longer_pending(const Job& job);  // it has ended or will not begin; mutex_ is held
+  bool take_room(std::uint64_t bytes);     // of the limit
   void disk_is_full(const std::string& why);
   void disk_has_room();
   bool disk_is_told_full() const;
@@ -97,6 +113,7 @@ class Spiller {
   std::uint64_t life_ = 0;
   std::uint64_t promised_ = 0;  // bytes of the limit for writes under way
   Counters counters_;
+  Pending pending_writes_, pending_reads_;
   bool told_full_ = false;
   bool stopping_ = false;
 
