@@ -92,6 +92,9 @@ const std::vector<ConfigKey>& config_keys() {
        "How long a kernel may take to stop when its task's time is over, until its worker process is replaced."},
       {"worker.fetch-connections", kInt, "4", "Connections a worker opens to each other worker to fetch inputs."},
       {"worker.fetch-bytes-in-flight", kBytes, "64MiB", "Bytes of inputs a worker asks for at once."},
+      {"worker.watch-turns", kBool, "false",
+       "A worker notes what turns of its event loop take, beside a thread that only sleeps, and tegula worker --json "
+       "tells; for measurements."},
 
       {"comm.connect-timeout", kDuration, "10s", "How long making a connection may take, handshake included."},
       {"comm.idle-timeout", kDuration, "60s", "A connection on which nothing arrives for this long is closed."},

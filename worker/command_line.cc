@@ -53,6 +53,9 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
                  "NAME=VALUE for the environment of the workers, {} for their number; repeat")
       ->type_name("")
       ->take_all();
+  // For measurements.
+  app.add_flag_callback("--watch-turns", [&line] { line.settings.emplace_back("worker.watch-turns", "true"); })
+      ->group("");
   app.add_option("--supervised", line.supervised)->group("");  // what a nanny adds for its worker
   option("--log-level", "logging.level", "trace, debug, info, warning, error or off");
   app.add_flag_callback(

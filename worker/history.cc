@@ -16,6 +16,20 @@ Json bandwidth(std::uint64_t bytes, Time busy) {
   return busy > Time{0} ? Json(static_cast<double>(bytes) / seconds(busy)) : Json(nullptr);
 }
 
+Json turns_json(const TurnWatch& turns, const Durations& lateness) {
+  return {{"count", turns.wall().count()},
+          {"longest_wall_s", seconds(turns.wall().longest())},
+          {"wall_p999_s", seconds(turns.wall().quantile(0.999))},
+          {"longest_cpu_s", seconds(turns.longest_cpu())},
+          {"longest_own_s", seconds(turns.longest_own())},
+          {"long_cpu", turns.long_cpu()},
+          {"long_own", turns.long_own()},
+          {"idle_thread",
+           {{"count", lateness.count()},
+            {"longest_late_s", seconds(lateness.longest())},
+            {"late_p999_s", seconds(lateness.quantile(0.999))}}}};
+}
+
 }  // namespace
 
 void History::handed_over(const Execute& execute, Time now) {
@@ -51,8 +65,8 @@ void History::end(AttemptId attempt, std::uint64_t compute_ns, bool failed, Time
   running_.erase(found);
 }
 
-std::string History::text(const msg::WorkerHeartbeat& beat, const std::vector<PeerFetcher::Traffic>& fetched,
-                          const std::vector<DataServer::Traffic>& served, Time now) const {
+std::string History::text(const Surroundings& around, Time now) const {
+  const msg::WorkerHeartbeat& beat = around.beat;
   Json json;
   json["counters"] = {{"executing", beat.executing},
                       {"ready", beat.ready},
@@ -67,6 +81,13 @@ std::string History::text(const msg::WorkerHeartbeat& beat, const std::vector<Pe
                       {"rss_bytes", beat.rss_bytes},
                       {"bytes_in", beat.bytes_in},
                       {"bytes_out", beat.bytes_out}};
+  json["disk"] = {{"bytes", around.disk.bytes_on_disk},
+                  {"bytes_written", around.disk.bytes_written},
+                  {"bytes_read", around.disk.bytes_read},
+                  {"write_busy_s", seconds(around.disk.write_busy)},
+                  {"read_busy_s", seconds(around.disk.read_busy)},
+                  {"failures", around.disk.failures}};
+  if (around.turns != nullptr) json["turns"] = turns_json(*around.turns, around.idle_thread->lateness());
   json["tasks"] = Json::array();
   for (const Ended& task : ended_) {
     json["tasks"].push_back(
@@ -79,7 +100,7 @@ std::string History::text(const msg::WorkerHeartbeat& beat, const std::vector<Pe
          {"failed", task.failed}});
   }
   json["from_peers"] = Json::array();
-  for (const PeerFetcher::Traffic& peer : fetched) {
+  for (const PeerFetcher::Traffic& peer : around.fetched) {
     json["from_peers"].push_back({{"worker", static_cast<std::uint32_t>(peer.peer)},
                                   {"address", peer.address},
                                   {"requests", peer.requests},
@@ -88,7 +109,7 @@ std::string History::text(const msg::WorkerHeartbeat& beat, const std::vector<Pe
                                   {"bytes_per_s", bandwidth(peer.bytes, peer.busy)}});
   }
   json["to_peers"] = Json::array();
-  for (const DataServer::Traffic& peer : served) {
+  for (const DataServer::Traffic& peer : around.served) {
     json["to_peers"].push_back({{"name", peer.name}, {"requests", peer.requests}, {"bytes", peer.bytes}});
   }
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -1,5 +1,5 @@
-// What a worker's tasks took lately, for whoever asks it (`tegula worker`). Bounded: the last kTasks tasks, and sums
-// since the start. On the event loop.
+// What a worker's tasks took lately, its disk and its event loop, for whoever asks it (`tegula worker`). Bounded: the
+// last kTasks tasks, and sums since the start. On the event loop.
 #pragma once
 
 #include <chrono>
@@ -10,9 +10,12 @@
 #include <unordered_map>
 #include <vector>
 
+#include "comm/turn_watch.h"
 #include "worker/core/events.h"
 #include "worker/data_server.h"
+#include "worker/idle_thread.h"
 #include "worker/peer_fetcher.h"
+#include "worker/store/spiller.h"
 
 namespace tegula::worker {
 
@@ -24,10 +27,18 @@ class History {
   void heard(const Event& event, Time now);            // from the executor
   void forget_running();                               // a new life begins; what has ended stays told
 
-  // As JSON: {"counters": {...}, "tasks": [newest last], "from_peers": [...], "to_peers": [...]}. Task ids are the
-  // scheduler's ("12/7", as `tegula task` takes them).
-  std::string text(const msg::WorkerHeartbeat& beat, const std::vector<PeerFetcher::Traffic>& fetched,
-                   const std::vector<DataServer::Traffic>& served, Time now) const;
+  // What is told beside the tasks.
+  struct Surroundings {
+    msg::WorkerHeartbeat beat;
+    std::vector<PeerFetcher::Traffic> fetched;
+    std::vector<DataServer::Traffic> served;
+    Spiller::Counters disk;
+    const TurnWatch* turns = nullptr;         // null: nobody watches
+    const IdleThread* idle_thread = nullptr;  // there when turns are
+  };
+  // As JSON: {"counters": {...}, "disk": {...}, "turns": {...} where they are watched, "tasks": [newest last],
+  // "from_peers": [...], "to_peers": [...]}. Task ids are the scheduler's ("12/7", as `tegula task` takes them).
+  std::string text(const Surroundings& around, Time now) const;
 
  private:
   struct Running {

@@ -71,6 +71,7 @@ WorkerOptions worker_options(const Config& config, unsigned workers) {
   options.fetches_per_peer =
       static_cast<unsigned>(std::clamp<std::int64_t>(config.integer("worker.fetch-connections"), 1, 64));
   options.fetch_bytes_in_flight = config.bytes("worker.fetch-bytes-in-flight");
+  options.watch_turns = config.boolean("worker.watch-turns");
   return options;
 }
 

@@ -18,6 +18,7 @@
 #include "worker/data_server.h"
 #include "worker/executor.h"
 #include "worker/history.h"
+#include "worker/idle_thread.h"
 #include "worker/kernel_loader.h"
 #include "worker/kernel_registry.h"
 #include "worker/layer_run.h"
@@ -102,6 +103,10 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
 
   // What needs a pointer to this; not in the constructor, where there is none to share yet.
   void begin() {
+    if (options.watch_turns) {
+      turns = &loop.watch_turns();
+      idle_thread = std::make_unique<IdleThread>();
+    }
     const std::weak_ptr<Impl> weak = weak_from_this();
     executor = make_executor();
     fetcher = std::make_unique<PeerFetcher>(loop, [weak](Event event) {
@@ -133,7 +138,9 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
     };
     server = std::make_unique<DataServer>(loop, pool, limits, std::move(source));
     server->on_question = [this] {
-      return history.text(core ? report() : msg::WorkerHeartbeat{}, fetcher->traffic(), server->traffic(), now());
+      return history.text({core ? report() : msg::WorkerHeartbeat{}, fetcher->traffic(), server->traffic(),
+                           spiller->counters(), turns, idle_thread.get()},
+                          now());
     };
   }
 
@@ -643,6 +650,8 @@ struct WorkerServer::Impl : std::enable_shared_from_this<Impl> {
   const Time started = now();
 
   History history;
+  const TurnWatch* turns = nullptr;  // the loop's; null: nobody watches
+  std::unique_ptr<IdleThread> idle_thread;
 
   std::vector<Action> actions;  // kept for their capacity
   std::vector<Job> jobs;

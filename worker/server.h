@@ -67,6 +67,7 @@ struct WorkerOptions {
   std::chrono::nanoseconds time_limit_grace{std::chrono::seconds(10)};  // for a kernel to stop when asked to
 
   std::chrono::nanoseconds lifetime{0};  // after which it will end in any case, as the scheduler is told; 0: not known
+  bool watch_turns = false;              // notes what turns of its loop take, beside a thread that idles
   Vitals* vitals = nullptr;              // what this process tells its nanny; null: it has none. Outlives the server
 };
 

@@ -23,7 +23,8 @@ TEST(WorkerCommandLine, FlagsBecomeSettings) {
   const CommandLine line =
       parse({"tcp://somewhere:8786", "--nthreads", "3",          "--name",   "w",           "--port",     "9000:9010",
              "--memory-limit",       "1GB",        "--insecure", "--config", "/etc/t.yaml", "--nworkers", "4",
-             "--death-timeout",      "5s",         "--no-nanny", "--env",    "A=1",         "--env",      "B="});
+             "--death-timeout",      "5s",         "--no-nanny", "--env",    "A=1",         "--env",      "B=",
+             "--watch-turns"});
   EXPECT_FALSE(line.exit.has_value());
   EXPECT_EQ(line.scheduler, "tcp://somewhere:8786");
   EXPECT_EQ(line.processes, 4u);
@@ -32,7 +33,7 @@ TEST(WorkerCommandLine, FlagsBecomeSettings) {
   const std::vector<std::pair<std::string, std::string>> expected = {
       {"worker.threads", "3"},        {"worker.name", "w"},           {"worker.port", "9000:9010"},
       {"worker.memory-limit", "1GB"}, {"worker.death-timeout", "5s"}, {"comm.insecure", "true"},
-      {"worker.nanny", "false"}};
+      {"worker.nanny", "false"},      {"worker.watch-turns", "true"}};
   EXPECT_THAT(line.settings, testing::UnorderedElementsAreArray(expected));
 }
 

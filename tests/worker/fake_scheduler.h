@@ -196,7 +196,13 @@ class TestPeer {
         if (connection != nullptr) {
           connection->on_messages = [this](std::vector<msg::Message> messages) {
             const std::lock_guard lock(mutex_);
-            for (msg::Message& message : messages) replies_.push_back(std::move(std::get<msg::FetchReply>(message)));
+            for (msg::Message& message : messages) {
+              if (auto* told = std::get_if<msg::QueryReply>(&message)) {
+                told_ = std::move(told->text);
+              } else {
+                replies_.push_back(std::move(std::get<msg::FetchReply>(message)));
+              }
+            }
             changed_.notify_all();
           };
           connection->on_closed = [this](const std::string&) { set_closed(); };
@@ -224,6 +230,14 @@ class TestPeer {
     EXPECT_EQ(reply.request, request_);
     return reply;
   }
+  // What the worker tells of itself (worker/history.h).
+  std::string ask() {
+    send(msg::Query{++request_, msg::QueryKind::kWorker, ""});
+    std::unique_lock lock(mutex_);
+    if (!changed_.wait_for(lock, kPatience, [this] { return told_.has_value(); }))
+      throw std::runtime_error("no answer");
+    return *std::exchange(told_, std::nullopt);
+  }
   msg::FetchReply receive() {
     std::unique_lock lock(mutex_);
     const bool in_time = changed_.wait_for(lock, kPatience, [this] { return !replies_.empty() || closed_; });
@@ -250,6 +264,7 @@ class TestPeer {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<msg::FetchReply> replies_;
+  std::optional<std::string> told_;
   std::uint64_t request_ = 0;
   bool closed_ = false;
 };

@@ -21,8 +21,12 @@ KernelFinished finished(std::uint64_t attempt, std::chrono::nanoseconds took) {
   return {AttemptId{attempt}, {}, 0, static_cast<std::uint64_t>(took.count())};
 }
 nlohmann::json told(const History& history, Time now) {
-  return nlohmann::json::parse(history.text(
-      {}, {{WorkerId{3}, "tcp://peer:1", 2, 1000, 1ms}, {WorkerId{4}, "", 0, 0, 0ns}}, {{"w5", 1, 10}}, now));
+  History::Surroundings around;
+  around.fetched = {{WorkerId{3}, "tcp://peer:1", 2, 1000, 1ms}, {WorkerId{4}, "", 0, 0, 0ns}};
+  around.served = {{"w5", 1, 10}};
+  around.disk.bytes_written = 4096;
+  around.disk.write_busy = 2ms;
+  return nlohmann::json::parse(history.text(around, now));
 }
 
 TEST(History, TellsWhereATasksTimeWent) {
@@ -52,6 +56,9 @@ TEST(History, TellsWhereATasksTimeWent) {
   EXPECT_NEAR(json.at("from_peers")[0].at("bytes_per_s").get<double>(), 1e6, 1e-3);
   EXPECT_TRUE(json.at("from_peers")[1].at("bytes_per_s").is_null()) << "it was never waited for";
   EXPECT_EQ(json.at("to_peers")[0].at("name"), "w5");
+  EXPECT_EQ(json.at("disk").at("bytes_written"), 4096);
+  EXPECT_NEAR(json.at("disk").at("write_busy_s").get<double>(), 0.002, 1e-9);
+  EXPECT_FALSE(json.contains("turns")) << "nobody watches them";
 }
 
 TEST(History, IsBounded) {

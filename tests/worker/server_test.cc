@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "tests/worker/core_fixture.h"
 #include "tests/worker/fake_scheduler.h"
@@ -433,6 +434,25 @@ TEST_P(ServerTest, ManyShortTasksStreamThrough) {
   });
   EXPECT_EQ(answered.first + answered.second, 5000) << "each attempt is answered once";
   EXPECT_GT(answered.first, 0);
+}
+
+TEST_P(ServerTest, TellsWhatItsTurnsTakeWhenThatIsWanted) {
+  add_worker([](WorkerOptions& options) { options.watch_turns = true; });
+  add_worker();
+  assign(0, kIndex, 0);
+  scheduler.wait_for<msg::TaskFinished>(0);
+  TestPeer peer(workers[0]->address(), peer_options());
+  const auto told = [&peer] { return nlohmann::json::parse(peer.ask()).at("turns"); };
+  while (told().at("idle_thread").at("count") == 0) {  // it sleeps first
+  }
+  const auto turns = told();
+  EXPECT_GT(turns.at("count"), 0);
+  EXPECT_GT(turns.at("longest_cpu_s"), 0);
+  EXPECT_GE(turns.at("longest_own_s"), turns.at("longest_cpu_s"));
+  EXPECT_GE(turns.at("longest_wall_s"), turns.at("wall_p999_s"));
+  EXPECT_GE(turns.at("idle_thread").at("longest_late_s"), turns.at("idle_thread").at("late_p999_s"));
+  TestPeer other(workers[1]->address(), peer_options());
+  EXPECT_FALSE(nlohmann::json::parse(other.ask()).contains("turns"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Transports, ServerTest, testing::Values("inproc://", "tcp://127.0.0.1:0"),
