@@ -285,6 +285,7 @@ TEST_F(SpillerTest, CountsTheTimeInWhichThereIsSomethingToDo) {
   EXPECT_GE(busy().read_busy - read_busy, 2ms);
 
   leave.set_value();
+  ASSERT_TRUE(test::eventually([&] { return fs::is_empty(directory.path()); })) << "the former life's folder";
   const auto before = busy();
   disk->write({4, random_chunk(DType::kFloat64, {5000}, 4)});
   ASSERT_TRUE(std::holds_alternative<SpillDone>(wait(*disk).at(0)));
