@@ -18,6 +18,7 @@
 #include <thread>
 
 #include "bench/command.h"
+#include "bench/interrupt.h"
 #include "bench/report.h"
 #include "src/config.h"
 #include "tegula/tegula.h"
@@ -149,6 +150,7 @@ JobFigures run_job(const OutOfCoreOptions& options, std::uint64_t limit, double 
   how.local_directory = options.directory;
   LocalCluster cluster(how);
   Client client(cluster);
+  Interrupt::watch(client);
   std::vector<std::uint64_t> pids;
   for (const WorkerStatus& worker : client.status().workers) pids.push_back(worker.pid);
   Sampler sampler(pids);
@@ -176,6 +178,7 @@ JobFigures run_job(const OutOfCoreOptions& options, std::uint64_t limit, double 
   figures.read = sampler.read();
   figures.peak_rss = sampler.peak();
   figures.samples = sampler.samples();
+  Interrupt::watch(std::nullopt);
   return figures;
 }
 
