@@ -1,6 +1,7 @@
 // `tegula-bench out-of-core`: what does a job cost that is larger than memory? An array of so many times the workers'
 // memory is stored, then read twice. Beside it: the same job at half of the memory, and what the disk does by itself,
-// by direct writes and reads in the same folder, in alternation with the job.
+// by direct writes and reads in the same folder, in alternation with the job. The workers tell what their disks and
+// event loops did.
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 #include "bench/command.h"
 #include "bench/interrupt.h"
 #include "bench/report.h"
+#include "client/session.h"
 #include "src/config.h"
 #include "tegula/tegula.h"
 #include "worker/limits.h"
@@ -35,7 +37,7 @@ struct OutOfCoreOptions {
   double factor = 5;
   unsigned workers = 1;
   unsigned threads = 2;
-  unsigned repeat = 3;
+  unsigned repeat = 5;
   std::string directory;  // for spilled values
   bool json = false;
 };
@@ -132,6 +134,41 @@ class Sampler {
   std::thread thread_;
 };
 
+// What the workers tell of themselves, together: of each figure the sum or the worst. Since they started.
+struct Told {
+  std::uint64_t written = 0, read = 0;  // bytes
+  double write_busy_s = 0, read_busy_s = 0;
+  double longest_cpu_s = 0, longest_own_s = 0, longest_wall_s = 0, wall_p999_s = 0;  // of the loops' turns
+  std::uint64_t turns = 0, long_cpu = 0, long_own = 0;
+  double late_p999_s = 0, longest_late_s = 0;  // of the threads that only sleep
+
+  double write_rate() const { return write_busy_s > 0 ? static_cast<double>(written) / write_busy_s : 0; }
+  double read_rate() const { return read_busy_s > 0 ? static_cast<double>(read) / read_busy_s : 0; }
+};
+
+Told ask(Client& client) {
+  const auto worst = [](double& value, const nlohmann::json& other) { value = std::max(value, other.get<double>()); };
+  Told told;
+  for (const WorkerStatus& worker : client.status().workers) {
+    const auto own = nlohmann::json::parse(client.impl()->ask_worker(worker.address, std::chrono::seconds(60)));
+    const nlohmann::json &disk = own.at("disk"), &turns = own.at("turns"), &idle = turns.at("idle_thread");
+    told.written += disk.at("bytes_written").get<std::uint64_t>();
+    told.read += disk.at("bytes_read").get<std::uint64_t>();
+    worst(told.write_busy_s, disk.at("write_busy_s"));  // they share the disk and spill at the same time
+    worst(told.read_busy_s, disk.at("read_busy_s"));
+    told.turns += turns.at("count").get<std::uint64_t>();
+    told.long_cpu += turns.at("long_cpu").get<std::uint64_t>();
+    told.long_own += turns.at("long_own").get<std::uint64_t>();
+    worst(told.longest_cpu_s, turns.at("longest_cpu_s"));
+    worst(told.longest_own_s, turns.at("longest_own_s"));
+    worst(told.longest_wall_s, turns.at("longest_wall_s"));
+    worst(told.wall_p999_s, turns.at("wall_p999_s"));
+    worst(told.late_p999_s, idle.at("late_p999_s"));
+    worst(told.longest_late_s, idle.at("longest_late_s"));
+  }
+  return told;
+}
+
 struct JobFigures {
   std::uint64_t bytes = 0;  // of the array
   double persist_s = 0, mean_s = 0, std_s = 0;
@@ -139,6 +176,7 @@ struct JobFigures {
   std::uint64_t written = 0, read = 0;     // of the disk, in all
   std::uint64_t written_while_stored = 0;  // of these, in persist_s
   std::uint64_t peak_rss = 0, samples = 0;
+  Told stored, all;  // when the array was stored, at the end
   double total() const { return persist_s + mean_s + std_s; }
 };
 
@@ -148,6 +186,7 @@ JobFigures run_job(const OutOfCoreOptions& options, std::uint64_t limit, double 
   how.threads_per_worker = options.threads;
   how.memory_limit = std::to_string(limit);
   how.local_directory = options.directory;
+  how.worker_arguments = {"--watch-turns"};
   LocalCluster cluster(how);
   Client client(cluster);
   Interrupt::watch(client);
@@ -166,6 +205,7 @@ JobFigures run_job(const OutOfCoreOptions& options, std::uint64_t limit, double 
   x.wait();
   figures.persist_s = seconds_since(begin);
   figures.written_while_stored = sampler.written();
+  figures.stored = ask(client);
   begin = Clock::now();
   const Array mean = x.mean();
   figures.mean = mean.compute(client).item<double>();
@@ -178,6 +218,7 @@ JobFigures run_job(const OutOfCoreOptions& options, std::uint64_t limit, double 
   figures.read = sampler.read();
   figures.peak_rss = sampler.peak();
   figures.samples = sampler.samples();
+  figures.all = ask(client);
   Interrupt::watch(std::nullopt);
   return figures;
 }
@@ -190,11 +231,29 @@ void check(const JobFigures& figures) {
   }
 }
 
+nlohmann::ordered_json json_of(const Told& told) {
+  return {{"written", told.written},
+          {"write_busy_s", told.write_busy_s},
+          {"read", told.read},
+          {"read_busy_s", told.read_busy_s},
+          {"turns", told.turns},
+          {"turn_longest_cpu_s", told.longest_cpu_s},
+          {"turns_over_10ms_cpu", told.long_cpu},
+          {"turn_longest_own_s", told.longest_own_s},
+          {"turns_over_10ms_own", told.long_own},
+          {"turn_longest_wall_s", told.longest_wall_s},
+          {"turn_wall_p999_s", told.wall_p999_s},
+          {"idle_late_p999_s", told.late_p999_s},
+          {"idle_longest_late_s", told.longest_late_s}};
+}
+
 nlohmann::ordered_json json_of(const JobFigures& figures) {
-  return {{"bytes", figures.bytes},    {"persist_s", figures.persist_s},     {"mean_s", figures.mean_s},
-          {"std_s", figures.std_s},    {"total_s", figures.total()},         {"disk_written", figures.written},
-          {"disk_read", figures.read}, {"peak_rss_bytes", figures.peak_rss}, {"rss_samples", figures.samples},
-          {"mean", figures.mean},      {"deviation", figures.deviation}};
+  return {
+      {"bytes", figures.bytes},        {"persist_s", figures.persist_s},     {"mean_s", figures.mean_s},
+      {"std_s", figures.std_s},        {"total_s", figures.total()},         {"disk_written", figures.written},
+      {"disk_read", figures.read},     {"peak_rss_bytes", figures.peak_rss}, {"rss_samples", figures.samples},
+      {"mean", figures.mean},          {"deviation", figures.deviation},     {"when_stored", json_of(figures.stored)},
+      {"at_end", json_of(figures.all)}};
 }
 
 void measure(OutOfCoreOptions options) {
@@ -209,7 +268,10 @@ void measure(OutOfCoreOptions options) {
         std::filesystem::remove_all(*folder, error);
       });
 
-  std::vector<double> write_share, job_share, totals, half_totals, disk_writes, disk_reads;
+  std::vector<double> write_share, queued_write_share, stored_write_share, queued_read_share, job_share, totals,
+      half_totals, disk_writes, disk_reads, wall_p999, late_p999;
+  double longest_cpu = 0, longest_own = 0;
+  std::uint64_t long_cpu = 0, long_own = 0;
   std::vector<nlohmann::ordered_json> jobs;
   std::uint64_t peak = 0;
   for (unsigned round = 0; round < options.repeat; ++round) {
@@ -223,6 +285,15 @@ void measure(OutOfCoreOptions options) {
     disk_writes.push_back(write);
     disk_reads.push_back(read);
     write_share.push_back(static_cast<double>(large.written_while_stored) / large.persist_s / write);
+    queued_write_share.push_back(large.all.write_rate() / write);
+    stored_write_share.push_back(large.stored.write_rate() / write);
+    queued_read_share.push_back(large.all.read_rate() / read);
+    wall_p999.push_back(large.all.wall_p999_s);
+    late_p999.push_back(large.all.late_p999_s);
+    longest_cpu = std::max(longest_cpu, large.all.longest_cpu_s);
+    longest_own = std::max(longest_own, large.all.longest_own_s);
+    long_cpu += large.all.long_cpu;
+    long_own += large.all.long_own;
     const double disk_s = static_cast<double>(large.written) / write + static_cast<double>(large.read) / read;
     job_share.push_back(disk_s > 0 ? large.total() / disk_s : 0);
     totals.push_back(large.total());
@@ -240,9 +311,18 @@ void measure(OutOfCoreOptions options) {
                                         {"median_half_s", median(half_totals)},
                                         {"peak_rss_bytes", peak},
                                         {"spill_to_disk_write_rate", median(write_share)},
+                                        {"queued_to_disk_write_rate", median(queued_write_share)},
+                                        {"queued_to_disk_write_rate_while_stored", median(stored_write_share)},
+                                        {"queued_to_disk_read_rate", median(queued_read_share)},
                                         {"job_to_disk_time", median(job_share)},
                                         {"disk_write_bytes_per_s", median(disk_writes)},
                                         {"disk_read_bytes_per_s", median(disk_reads)},
+                                        {"turn_longest_cpu_s", longest_cpu},
+                                        {"turns_over_10ms_cpu", long_cpu},
+                                        {"turn_longest_own_s", longest_own},
+                                        {"turns_over_10ms_own", long_own},
+                                        {"turn_wall_p999_s", median(wall_p999)},
+                                        {"idle_late_p999_s", median(late_p999)},
                                         {"rounds", jobs}}
                      .dump()
               << "\n";
@@ -258,7 +338,15 @@ void measure(OutOfCoreOptions options) {
                            format_bytes(static_cast<std::uint64_t>(median(disk_reads))))
             << fmt::format("  spilling   {:.0f}% of the disk's rate while the array was stored\n",
                            median(write_share) * 100)
-            << fmt::format("  job        {:.2f} times what its transfers take the disk by itself\n", median(job_share));
+            << fmt::format("  writing    {:.0f}% of it while any write is queued, {:.0f}% until all is stored\n",
+                           median(queued_write_share) * 100, median(stored_write_share) * 100)
+            << fmt::format("  reading    {:.0f}% of the disk's rate while any read is queued\n",
+                           median(queued_read_share) * 100)
+            << fmt::format("  job        {:.2f} times what its transfers take the disk by itself\n", median(job_share))
+            << fmt::format("  turns      {:.2f} ms of CPU at most, {} above 10 ms; with blocking {:.2f} ms, {}\n",
+                           longest_cpu * 1e3, long_cpu, longest_own * 1e3, long_own)
+            << fmt::format("             p99.9 {:.2f} ms; an idle thread wakes {:.2f} ms late\n",
+                           median(wall_p999) * 1e3, median(late_p999) * 1e3);
 }
 
 }  // namespace

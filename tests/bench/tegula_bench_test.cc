@@ -236,6 +236,26 @@ TEST(TegulaBench, CtrlCEndsItInOrder) {
   EXPECT_EQ(process.wait(), 130) << process.output();
 }
 
+TEST(TegulaBench, MoreThanMemoryBesideTheDisk) {
+  const std::vector<std::string> arguments = {"out-of-core", "--memory-limit", "128MB", "--factor",
+                                              "2",           "--repeat",       "1",     "--json"};
+  const Ended run = bench(arguments);
+  if (run.output.find("cannot be measured by direct transfers") != std::string::npos) GTEST_SKIP() << run.output;
+  ASSERT_EQ(run.status, 0) << run.output;
+  const auto report = nlohmann::json::parse(run.output);
+  for (const char* field :
+       {"spill_to_disk_write_rate", "queued_to_disk_write_rate", "queued_to_disk_write_rate_while_stored",
+        "queued_to_disk_read_rate", "job_to_disk_time", "turn_longest_cpu_s", "turn_wall_p999_s", "idle_late_p999_s"}) {
+    EXPECT_GT(report.at(field).get<double>(), 0) << field;
+  }
+  EXPECT_GE(report.at("turn_longest_own_s"), report.at("turn_longest_cpu_s"));
+  EXPECT_GE(report.at("turns_over_10ms_own"), report.at("turns_over_10ms_cpu"));
+  const auto& job = report.at("rounds").at(0).at("job");
+  EXPECT_GT(job.at("when_stored").at("written"), 0);
+  EXPECT_GE(job.at("at_end").at("written"), job.at("when_stored").at("written"));
+  EXPECT_GT(job.at("at_end").at("read"), 0);
+}
+
 TEST(TegulaBench, ChunksGoStraightFromSocketToMemory) {
   const auto report = figures({"transfer", "--repeat", "1", "--bytes", "32MiB"});
   ASSERT_EQ(report.at("chunks").size(), 3u);
