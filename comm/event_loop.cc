@@ -106,6 +106,7 @@ void EventLoop::Impl::enter() {
   holder_ = own_thread_;
   wake_sent_ = false;
   left_to_lenders_ = false;
+  lock.unlock();
   if (watch_ != nullptr) watch_->begin();
 }
 

@@ -115,7 +115,11 @@ std::vector<WorkerInfo> SchedulerState::workers() const {
   for (const auto& worker : core_->workers_) {
     if (!worker) continue;
     std::optional<std::int64_t> memory;
-    if (worker->limited()) memory = static_cast<std::int64_t>(worker->kib_granted - worker->kib_spent) * 1024;
+    if (worker->limited()) {
+      constexpr std::int64_t kMost = std::int64_t{1} << 50;  // whatever the worker says
+      const auto kib = static_cast<std::int64_t>(worker->kib_granted - worker->kib_spent);
+      memory = std::clamp(kib, -kMost, kMost) * 1024;
+    }
     result.push_back({worker->id, worker->registration, worker->heartbeat, worker->last_heard, worker->granted,
                       worker->spent, memory, static_cast<std::uint32_t>(worker->bound.size()), worker->retiring != 0,
                       worker->ends_at});

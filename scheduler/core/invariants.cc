@@ -262,8 +262,7 @@ class Checker {
     check(free == worker.resources_free, "a worker's free resources miscounted");
     for (std::uint32_t k : core_.metered_) {
       const bool able = core_.groups_[worker.group].has[k] && core_.fits(worker, core_.requirements_[k]);
-      check(core_.requirements_[k].able.contains(worker.slot) == (able && worker.open_credit() != 0),
-            "ability not known");
+      check(core_.requirements_[k].able.contains(worker.slot) == (able && worker.credit() != 0), "ability not known");
     }
   }
 

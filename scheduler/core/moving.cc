@@ -130,7 +130,7 @@ void Core::hand_over() {
   for (const auto& [id, to] : handed_over_) {
     Worker* worker = find_worker(to);
     const Slot slot = find_slot(id);
-    if (worker == nullptr || worker->open_credit() == 0 || slot == kNoSlot) continue;
+    if (worker == nullptr || worker->credit() == 0 || slot == kNoSlot) continue;
     const Task& task = tasks_[slot];
     if (task.queued_in != QueueKind::kAny && task.queued_in != QueueKind::kWorker) continue;
     if (!groups_[worker->group].has[layer_of_task(task).requirement]) continue;

@@ -204,7 +204,7 @@ bool Core::fits(const Worker& worker, const Requirement& requirement) const {
 void Core::resources_changed(Worker& worker) {
   for (std::uint32_t k : metered_) {
     const bool able = groups_[worker.group].has[k] && fits(worker, requirements_[k]);
-    requirements_[k].able.update(worker.slot, able ? worker.open_credit() : 0);
+    requirements_[k].able.update(worker.slot, able ? worker.credit() : 0);
   }
 }
 

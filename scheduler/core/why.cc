@@ -369,8 +369,8 @@ std::string Core::why_queued(const Task& task) const {
     return worker && worker->credit() != 0 && worker->open_credit() == 0;
   });
   const std::string memory = full == 0 ? ""
-                                       : fmt::format("; {} has slots, but no memory that is not spoken for",
-                                                     counted(full, "worker", "workers"));
+                                       : fmt::format("; {} slots, but no memory that is not spoken for",
+                                                     counted(full, "worker has", "workers have"));
   return fmt::format("is ready and queued for want of credit: {} before it, and of {} {} free{}",
                      counted(before, "ready task", "ready tasks"),
                      counted(counters_.workers, "worker's slots", "workers' slots"),

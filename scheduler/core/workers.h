@@ -99,8 +99,9 @@ struct Worker {
   // Slots that are free.
   std::uint64_t credit() const { return retiring != 0 ? 0 : granted - spent; }
   bool limited() const { return kib_granted != msg::GrantCredit::kNoLimit; }
-  // Those that may be used for what need not run here: while its memory is spoken for there are none. What it holds
-  // inputs of comes all the same, as that is how its memory gets free.
+  // Those that may be used for roots and for what waits for other workers: while its memory is spoken for there are
+  // none. What it holds inputs of comes all the same, as that is how its memory gets free, and what occupies resources,
+  // which few workers may have.
   std::uint64_t open_credit() const { return kib_spent < kib_granted ? credit() : 0; }
   // Bound tasks that could run, as far as is known here.
   std::size_t runnable() const { return bound.size() - bound_ahead; }
@@ -111,7 +112,7 @@ struct WorkerGroup {
   std::vector<std::string> kernels;  // sorted
   std::vector<bool> has;             // by requirement
   std::uint32_t live = 0;
-  SlotHeap credit;  // workers by free slots
+  SlotHeap credit;  // workers by open credit
   SlotHeap load;    // workers by the length of their ready queue
   SlotHeap idle;    // workers by threads without a task, bound or on its way
   SlotHeap delay;   // workers that have more tasks than threads: microseconds until the last of them starts

@@ -97,6 +97,34 @@ TEST_F(MemoryCredit, InputsFromElsewhereAndMemoryThatIsAskedForCount) {
   EXPECT_EQ(assigns[0].kib, 4 * kMib) << "one input comes from the other worker";
 }
 
+// The resource says how many there can be, and nobody else may have it.
+TEST_F(MemoryCredit, WhatOccupiesResourcesComesAllTheSame) {
+  msg::RegisterWorker about;
+  about.name = about.address = "gpu";
+  about.threads = 1;
+  about.kernels = {"test.nop"};
+  about.slots_granted = 4;
+  about.kib_granted = 1;
+  about.resources = {{"GPU", 2}};
+  const WorkerId w{77};
+  cluster.handle(WorkerJoined{w, about});
+  msg::Submit submit;
+  submit.sequence = 1;
+  submit.first_layer = 0;
+  submit.layers = {shared(large(3))};
+  submit.wants = {{0, 0, 0, 3}};
+  submit.options.resources = {{"GPU", 1}};
+  cluster.from_client(client, std::move(submit));
+  EXPECT_THAT(cluster.take<msg::Assign>(w), SizeIs(2));
+}
+
+TEST_F(MemoryCredit, AnyOfferCanBeTold) {
+  worker(1, msg::GrantCredit::kNoLimit / 2);
+  EXPECT_GT(*cluster.state.workers()[0].memory_credit, 0);
+  worker(1, msg::GrantCredit::kNoLimit - 1);
+  EXPECT_TRUE(cluster.state.workers()[1].memory_credit.has_value());
+}
+
 TEST_F(MemoryCredit, IdleThreadsWithoutMemoryGetNothingFromOthers) {
   const WorkerId busy = worker(4, msg::GrantCredit::kNoLimit);
   cluster.submit(client, {large(4)}, {{0, 0, 0, 4}});

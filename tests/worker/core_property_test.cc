@@ -169,7 +169,7 @@ class World {
       if (other == task) return;
     }
     if (results_.contains({task, 0})) return;
-    msg::Assign message{AttemptId{++assigned_}, task, pick(-3, 3), {}, {}};
+    msg::Assign message{AttemptId{++assigned_}, task, pick(-3, 3), {}, {}, static_cast<std::uint32_t>(pick(0, 50))};
     for (const auto& [id, box] : inputs_of(task)) {
       if (results_.contains(id) && !chance(5)) continue;
       if (chance(2)) continue;  // the scheduler believes what is not so

@@ -9,7 +9,7 @@ namespace {
 constexpr std::uint64_t kMib = 1024;  // KiB
 
 TEST(MemoryCredit, IsWhatIsFreeLessWhatIsClaimed) {
-  MemoryCredit credit(64 << 20);
+  MemoryCredit credit(64 << 20, 64 << 20);
   EXPECT_EQ(credit.granted(), 64 * kMib);
   credit.receive(40 * kMib);
   EXPECT_FALSE(credit.top_up(64 << 20, 40 * kMib)) << "all that is offered is open or claimed";
@@ -19,7 +19,7 @@ TEST(MemoryCredit, IsWhatIsFreeLessWhatIsClaimed) {
 }
 
 TEST(MemoryCredit, LittleMoreIsNotTold) {
-  MemoryCredit credit(64 << 20);
+  MemoryCredit credit(64 << 20, 64 << 20);
   credit.receive(static_cast<std::uint32_t>(3 * kMib));
   EXPECT_FALSE(credit.top_up(64 << 20, 0));
   credit.receive(static_cast<std::uint32_t>(kMib));
@@ -30,13 +30,13 @@ TEST(MemoryCredit, LittleMoreIsNotTold) {
 }
 
 TEST(MemoryCredit, ALittleIsAlwaysOfferedUnlessSomethingWaits) {
-  MemoryCredit credit(64 << 20);
+  MemoryCredit credit(64 << 20, 64 << 20);
   credit.receive(static_cast<std::uint32_t>(100 * kMib));
   EXPECT_FALSE(credit.top_up(0, kMib));
   EXPECT_TRUE(credit.top_up(0, kMib - 1));
   EXPECT_EQ(credit.granted() - credit.received(), 1u);
 
-  MemoryCredit tiny(24);
+  MemoryCredit tiny(24, 24);
   EXPECT_EQ(tiny.granted(), 1u);
   tiny.receive(1);
   EXPECT_FALSE(tiny.top_up(24, 1));
@@ -44,7 +44,7 @@ TEST(MemoryCredit, ALittleIsAlwaysOfferedUnlessSomethingWaits) {
 }
 
 TEST(MemoryCredit, WithoutALimitThereIsNothingToTell) {
-  MemoryCredit credit(0);
+  MemoryCredit credit(0, 0);
   EXPECT_EQ(credit.granted(), msg::GrantCredit::kNoLimit);
   EXPECT_FALSE(credit.top_up(0, 0));
 }
@@ -68,13 +68,58 @@ TEST_F(OfferedMemory, AClaimLastsUntilTheTaskHasItsBytes) {
   assign_of(1, 0, 200);  // it starts, and takes what it needs in fact
   EXPECT_EQ(state->reserved_bytes(), 8000u + (128u << 10));
   EXPECT_EQ(open(), 364);
-  assign_of(2, 1, 200);  // waits for the thread
-  assign_of(3, 2, 400);  // and goes beyond
-  EXPECT_EQ(open(), 364 - 200 - 400);
+  assign_of(2, 1, 200);  // waits for the thread, and claims what it will take
+  EXPECT_EQ(open(), 364 - 136);
+  assign_of(3, 2, 400);
+  EXPECT_EQ(open(), 364 - 2 * 136);
   give(msg::Retract{AttemptId{3}, make_task_id(kSource, 2), false});
-  EXPECT_EQ(open(), 364 - 200);
+  EXPECT_EQ(open(), 364 - 136);
   finish(1);  // the other one starts
   EXPECT_EQ(open(), 356);
+}
+
+TEST_F(OfferedMemory, WhatComesBackFromTheExecutorClaimsAgain) {
+  start(1, kLimit);
+  assign_of(1, 0, 8);
+  EXPECT_EQ(open(), 364);
+  give(KernelNeeds{AttemptId{1}, 300 << 10});  // it starts again, with as much
+  EXPECT_EQ(open(), 200);
+  ErrorInfo error;
+  error.code = ErrorCode::kOutOfMemory;
+  give(KernelFailed{AttemptId{1}, error, 10});
+  EXPECT_EQ(open(), 200);
+  finish(1);
+  EXPECT_EQ(open(), 500 - 8);
+}
+
+// What would go past a task that waits for the disk may be what it waits for.
+TEST_F(OfferedMemory, NothingThatWaitsForAFullDiskKeepsOthersAway) {
+  spill = true;
+  start(1, kLimit);
+  for (std::uint32_t i = 0; i < 40; ++i) {
+    assign_of(i + 1, i, 8);
+    finish(i + 1);
+  }
+  auto layer = std::make_shared<Layer>(*make_layer("large", 1, 40 * kItems));
+  give(msg::DefineLayer{LayerId{60}, layer, {}});
+  received += 313;
+  assign(100, LayerId{60}, 0, {}, 0, 313);
+  while (!spills.empty()) {
+    for (const Spill& one : std::exchange(spills, {})) give(SpillFailed{one.file, SpillFailure::kNoSpace});
+  }
+  ASSERT_TRUE(state->disk_full());
+  EXPECT_TRUE(started().back() != 100);
+  EXPECT_GT(open(), 150) << "the large one claims more than there is";
+}
+
+TEST_F(OfferedMemory, IsWhatIsLeftWhenTheSchedulerIsJoinedAnew) {
+  start(1, kLimit);
+  for (std::uint32_t i = 0; i < 30; ++i) {
+    assign_of(i + 1, i, 8);
+    finish(i + 1);
+  }
+  give(Rejoin{});
+  EXPECT_EQ(state->granted().kib, (kLimit - 30 * kItems * 8) >> 10);
 }
 
 TEST_F(OfferedMemory, ResultsThatStayAreNotOffered) {

@@ -11,10 +11,10 @@ constexpr std::uint64_t kLeastShare = 64;  // of the limit is offered whatever i
 constexpr std::uint64_t kTellShare = 16;   // so much more is told without another reason
 }  // namespace
 
-MemoryCredit::MemoryCredit(std::uint64_t limit)
+MemoryCredit::MemoryCredit(std::uint64_t limit, std::uint64_t room)
     : limit_(limit >> 10),
       least_(std::max<std::uint64_t>(limit_ / kLeastShare, 1)),
-      granted_(limit == 0 ? msg::GrantCredit::kNoLimit : std::max(limit_, least_)) {}
+      granted_(limit == 0 ? msg::GrantCredit::kNoLimit : std::max(room >> 10, least_)) {}
 
 bool MemoryCredit::top_up(std::uint64_t room, std::uint64_t claimed) {
   if (granted_ == msg::GrantCredit::kNoLimit) return false;

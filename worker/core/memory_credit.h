@@ -10,7 +10,8 @@ namespace tegula::worker {
 
 class MemoryCredit {
  public:
-  explicit MemoryCredit(std::uint64_t limit);  // bytes; 0: none, and any amount is granted at once
+  // Bytes. Without a limit (0) any amount is granted at once; else what there is room for.
+  MemoryCredit(std::uint64_t limit, std::uint64_t room);
 
   void receive(std::uint32_t kib) { received_ += kib; }
   std::uint64_t granted() const { return granted_; }

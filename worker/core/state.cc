@@ -35,7 +35,7 @@ std::string_view name_of(TaskState state) {
 WorkerState::WorkerState(const CoreOptions& options)
     : options_(options),
       credit_(options.threads),
-      memory_credit_(options.memory_limit),
+      memory_credit_(options.memory_limit, options.memory_limit),
       store_(options.store),
       fetches_(options.fetch) {}
 
@@ -143,8 +143,6 @@ void WorkerState::apply(msg::Assign& event) {
   task.attempt = event.attempt;
   task.id = event.task;
   task.priority = event.priority;
-  task.claims = event.kib;
-  claimed_kib_ += event.kib;
   memory_credit_.receive(event.kib);
   task.holders = std::move(event.holders);
   waiting_.insert(order_of(task));
@@ -226,7 +224,24 @@ void WorkerState::apply(msg::NextUse& event) {
 
 // ---- what the executor says -----------------------------------------------------------------------------------------
 
+// What it will take is not offered to others meanwhile.
+void WorkerState::claim(Task& task) {
+  end_claim(task);
+  if (options_.memory_limit == 0 || task.granted != 0) return;
+  const std::uint64_t to_bring = task.state == TaskState::kWaiting ? bytes_to_bring(task).bytes : 0;
+  task.claims = (to_bring + start_bytes(task, task.input_bytes) + 1023) >> 10;
+  claimed_kib_ += task.claims;
+}
+
 void WorkerState::end_claim(Task& task) { claimed_kib_ -= std::exchange(task.claims, 0); }
+
+// From the executor to the ready ones.
+void WorkerState::put_back(Task& task) {
+  stop_executing(task);
+  task.state = TaskState::kReady;
+  ready_.insert(order_of(task));
+  claim(task);
+}
 
 void WorkerState::reserve(Task& task, std::uint64_t bytes) {
   end_claim(task);
@@ -282,9 +297,7 @@ void WorkerState::apply(KernelFailed& event) {
   } else if (event.error.code == ErrorCode::kOutOfMemory && task.memory_failures < kMemoryRetries) {
     // Once more, alone, when as much as it needs has left memory.
     ++task.memory_failures;
-    stop_executing(task);
-    task.state = TaskState::kReady;
-    ready_.insert(order_of(task));
+    put_back(task);
     actions_->emplace_back(TrimMemory{});
   } else {
     answer_failed(found, std::move(event.error));
@@ -308,9 +321,7 @@ void WorkerState::apply(KernelNeeds& event) {
     answer_too_large(found);
     return;
   }
-  stop_executing(task);
-  task.state = TaskState::kReady;
-  ready_.insert(order_of(task));
+  put_back(task);
 }
 
 void WorkerState::apply(Recalled& event) {
@@ -320,9 +331,7 @@ void WorkerState::apply(Recalled& event) {
   if (task.state == TaskState::kAbandoned || task.wanted_back) {
     answer_returned(found);
   } else if (task.state == TaskState::kExecuting) {
-    stop_executing(task);
-    task.state = TaskState::kReady;
-    ready_.insert(order_of(task));
+    put_back(task);
   }
 }
 

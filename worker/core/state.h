@@ -140,7 +140,7 @@ class WorkerState {
     std::uint64_t input_bytes = 0;             // of the pieces, at most; known when ready
     std::uint64_t need = 0;                    // bytes of outputs and scratch; declared, then planned
     std::uint64_t granted = 0;                 // of that, reserved: since its inputs were asked for, or its start
-    std::uint32_t claims = 0;                  // KiB that the scheduler took it to need, until it reserves any
+    std::uint64_t claims = 0;                  // KiB that it will take, while it waits or is ready and has none
     std::uint8_t memory_failures = 0;          // kernels that did not get their memory
     Time fetch_began{0};
     Time fetched_in{0};        // until the last piece came from a peer; 0: none did
@@ -248,7 +248,9 @@ class WorkerState {
   void start(Task& task);
   std::uint64_t room() const;
   void grant_credit();
+  void claim(Task& task);
   void end_claim(Task& task);
+  void put_back(Task& task);
   void reserve(Task& task, std::uint64_t bytes);
   void unreserve(Task& task);
   std::uint64_t start_bytes(const Task& task, std::uint64_t inputs) const;

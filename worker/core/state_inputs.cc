@@ -92,7 +92,7 @@ void WorkerState::go_ahead(TaskMap::iterator found, std::vector<msg::Assign::Awa
   std::sort(task.holders.begin(), task.holders.end(), &before<msg::Assign::Holder>);
   std::sort(awaited.begin(), awaited.end(), &before<msg::Assign::Awaited>);
   wait_for_producers(task, awaited);
-  if (task.producers.empty() && awaited.empty()) return;
+  if (task.producers.empty() && awaited.empty()) return claim(task);
   leave_state(task);
   task.state = TaskState::kAhead;
   ++ahead_;
@@ -195,6 +195,7 @@ void WorkerState::end_waiting(TaskMap::iterator found) {
   leave_state(task);
   task.state = TaskState::kWaiting;
   waiting_.insert(order_of(task));
+  claim(task);
 }
 
 void WorkerState::settle_ahead(TaskId producer, AttemptId ended) {
@@ -260,8 +261,9 @@ void WorkerState::become_ready(TaskMap::iterator found) {
     }
     task.slots.clear();
     task.slots.shrink_to_fit();
-    if (too_large(task)) answer_too_large(found);
+    if (too_large(task)) return answer_too_large(found);
   }
+  claim(task);
 }
 
 std::uint64_t WorkerState::estimate(const ResultId& result, const Box& box) const {
@@ -480,6 +482,7 @@ void WorkerState::unready(TaskMap::iterator found) {
   leave_state(task);
   task.state = TaskState::kWaiting;
   waiting_.insert(order_of(task));
+  claim(task);
 }
 
 }  // namespace tegula::worker

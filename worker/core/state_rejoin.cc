@@ -20,8 +20,6 @@ void WorkerState::apply(Rejoin& event) {
   store_.forget_users();
   name_anew();
   credit_ = SlotCredit(options_.threads);
-  memory_credit_ = MemoryCredit(options_.memory_limit);
-  claimed_kib_ = 0;
   fetches_.reset();
   acquiring_.clear();
   acquisitions_.clear();
@@ -32,6 +30,8 @@ void WorkerState::apply(Rejoin& event) {
   waiting_.clear();
   ready_.clear();
   ahead_ = fetching_ = 0;
+  claimed_kib_ = 0;
+  memory_credit_ = MemoryCredit(options_.memory_limit, room());
   bypasses_ = 0;
   attempts_hash_ = received_ = answered_ = 0;
   for (const AttemptId attempt : awaited_) actions_->emplace_back(AttemptEnded{attempt});  // without a result

@@ -37,7 +37,9 @@ void WorkerState::settle() {
 
 void WorkerState::grant_credit() {
   const bool slots = credit_.top_up(tasks_.size(), received_);
-  const bool memory = options_.memory_limit != 0 && memory_credit_.top_up(room(), claimed_kib_);
+  // What waits for a full disk must not keep away what would go past it.
+  const std::uint64_t claimed = store_.disk_full() ? 0 : claimed_kib_;
+  const bool memory = options_.memory_limit != 0 && memory_credit_.top_up(room(), claimed);
   if (slots || memory) actions_->emplace_back(SendToScheduler{granted()});
 }
 

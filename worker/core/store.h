@@ -104,7 +104,8 @@ class Store {
   ReadBack not_read(const UnspillFailed& event, std::vector<Action>& actions);
 
   std::uint64_t managed_bytes() const { return ledger_.bytes(); }
-  // Of values in memory that nobody uses: they can leave it, or are about to, as long as the disk takes them.
+  // Of values in memory that nobody uses, small ones included: they can leave it, or are about to, unless the disk is
+  // full.
   std::uint64_t can_leave_bytes() const {
     return options_.spill && !disk_full_ ? ledger_.idle_bytes() + writing_bytes_ : 0;
   }
