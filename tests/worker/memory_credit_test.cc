@@ -79,17 +79,19 @@ TEST_F(OfferedMemory, AClaimLastsUntilTheTaskHasItsBytes) {
 }
 
 TEST_F(OfferedMemory, WhatComesBackFromTheExecutorClaimsAgain) {
-  start(1, kLimit);
-  assign_of(1, 0, 8);
-  EXPECT_EQ(open(), 364);
-  give(KernelNeeds{AttemptId{1}, 300 << 10});  // it starts again, with as much
-  EXPECT_EQ(open(), 200);
+  start(2, kLimit);
+  assign_of(1, 0, 136);
+  assign_of(2, 1, 136);
+  EXPECT_EQ(open(), 500 - 2 * 136);
   ErrorInfo error;
   error.code = ErrorCode::kOutOfMemory;
-  give(KernelFailed{AttemptId{1}, error, 10});
-  EXPECT_EQ(open(), 200);
+  give(KernelFailed{AttemptId{1}, error, 10});  // it runs again when it is alone
+  EXPECT_EQ(state->reserved_bytes() >> 10, 135u);
+  EXPECT_EQ(open(), 500 - 2 * 136);
+  finish(2);
+  EXPECT_EQ(open(), 356);
   finish(1);
-  EXPECT_EQ(open(), 500 - 8);
+  EXPECT_EQ(open(), 484);
 }
 
 // What would go past a task that waits for the disk may be what it waits for.
