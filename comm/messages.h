@@ -103,8 +103,8 @@ struct QueryNextUse {
   std::vector<ResultId> results;
 };
 // Credit, cumulative since registration (DESIGN D8). The scheduler may have bound at most `slots` attempts in all.
-// Tasks that other workers could run as well come only while Assign::kib of all attempts together is less than `kib`;
-// the last one may go beyond.
+// Roots, and tasks that wait for other workers, come only while Assign::kib of all attempts together is less than
+// `kib`; the last one may go beyond.
 struct GrantCredit {
   static constexpr std::uint64_t kNoLimit = ~std::uint64_t{0};
   std::uint64_t slots = 0;

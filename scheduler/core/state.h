@@ -56,7 +56,7 @@ enum class TaskState : std::uint8_t {
   kReleased,
   kWaiting,     // for inputs
   kNoWorker,    // ready, but no live worker may run it: none has its kernel, or meets its restrictions
-  kQueued,      // ready, waits for slot credit
+  kQueued,      // ready, waits for credit
   kProcessing,  // bound to a worker
   kMemory,      // finished, at least one output kept
   kErred,

@@ -1,7 +1,7 @@
-// How much memory a worker offers for tasks that other workers could run as well: what is free or could leave memory,
-// less what tasks bound to it are taken to need and have not got yet. A sixty-fourth of its limit is offered in any
-// case, so that tasks that need little always come, and a worker for which nothing waits takes one whatever it needs.
-// In KiB and cumulative, like the slots.
+// How much memory a worker offers for roots and for tasks that wait for other workers: what is free or could leave
+// memory, less what tasks that it has will take and have not got yet. At least a sixty-fourth of its limit is there for
+// both, so that tasks that need little come, and a worker for which nothing waits takes one whatever it needs. In KiB
+// and cumulative, like the slots: what was offered once can't be taken back.
 #pragma once
 
 #include <cstdint>
